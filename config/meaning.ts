@@ -1,0 +1,107 @@
+/**
+ * The meaning of a dialect: what its messages are for, beside how they are written.
+ *
+ * The `meaning:` key of a dialect's YAML file is checked here and used by the link (network management, matching) and by
+ * the pipeline (classification, mapping to and from the canonical transaction, response codes). It is data, so that a bank
+ * corrects what its licensed documents say otherwise. Imports nothing of ours.
+ */
+
+import { z } from 'zod'
+
+const fieldNumber = z.coerce.number().int().min(2).max(192)
+const mti = z.string().regex(/^[0-9]{4}$/)
+/** Field number to the name of a canonical item, e.g. `4: amount`, `19: const:156`. */
+const fieldItems = z.record(z.string().regex(/^[0-9]{1,3}$/), z.string())
+
+const networkCodes = z.strictObject({
+  sign_on: z.string(),
+  sign_off: z.string(),
+  echo: z.string(),
+  key_exchange: z.array(z.string()).default([]),
+  cutover: z.array(z.string()).default([]),
+})
+
+const network = z.strictObject({
+  code_field: fieldNumber.default(70),
+  request_mti: mti, // what we send for sign-on, sign-off and echo
+  accepted_mtis: z.array(mti), // requests a peer may send; the answer's MTI has digit 3 plus one
+  codes: networkCodes,
+  fields: fieldItems, // what our own requests carry beside the code field
+  answer_echo: z.array(fieldNumber), // copied from request to answer
+  success: z.string().default('00'),
+  failure: z.string().default('96'),
+})
+
+/** How DE64/DE128 is made and checked. */
+const mac = z.strictObject({
+  field: fieldNumber,
+  input: z.enum(['packed', 'mab']), // packed: MTI up to the MAC field as sent; mab: CUPS text block
+  mab_fields: z.array(fieldNumber).default([]),
+  algorithm: z.enum(['x919', 'x99', 'unionpay_pos_ecb', 'cups_host']),
+  form: z.enum(['raw8', 'raw4_zero4', 'hex8']), // hex8: first four bytes as eight ASCII hex characters
+  requests: z.array(mti), // request MTIs that must carry it
+  answers: z.enum(['always', 'approved', 'never']).default('always'), // when an answer's is checked
+})
+
+const kindRow = z.strictObject({
+  mti: z.array(mti),
+  processing: z.array(z.string()).default([]), // first two digits of DE3; empty = any
+  condition: z.array(z.string()).default([]), // DE25; empty = any
+  kind: z.enum([
+    'purchase', 'cash', 'balance', 'refund', 'void', 'preauth', 'completion', 'transfer', 'deposit',
+    'reversal', 'terminal_sign_on', 'terminal_control', 'key_exchange',
+  ]),
+})
+
+const requestShape = z.strictObject({
+  mandatory: z.array(fieldNumber).default([]),
+  build: fieldItems.default({}), // how we make this request from a transaction
+})
+
+export const meaningSchema = z.strictObject({
+  kinds: z.array(kindRow).default([]),
+  /** Fields that make the key under which an answer is matched with its request; the link adds MTI class. */
+  matching: z.array(fieldNumber),
+  /** Parts of the business key of a request: `11` is a field, `60:2-8` its characters 2 to 7. */
+  business_key: z.array(z.string()).default([]),
+  /** The same for the original a reversal points to, in the same order as business_key. */
+  original_key: z.array(z.string()).default([]),
+  requests: z.record(mti, requestShape).default({}),
+  reply: z
+    .strictObject({ echo: z.array(fieldNumber), set: fieldItems })
+    .default({ echo: [], set: {} }),
+  /** Canonical item to field, read from an answer of this network. */
+  answer: z.record(z.string(), fieldNumber).default({}),
+  /** Canonical item to reader, read from a request of this dialect, e.g. `pan: 2`, `amount: 4`. */
+  read: z.record(z.string(), z.string()).default({}),
+  /** Reason to response code; one code for every reason, checked for totality at start. */
+  response_codes: z.record(z.string(), z.string()).default({}),
+  /** Response code to reason; a code that is not listed becomes `unmapped_decline` and is counted. */
+  reasons: z.record(z.string(), z.string()).default({}),
+  response_code_field: fieldNumber.default(39),
+  network: network.optional(),
+  mac: mac.optional(),
+  reversal: z
+    .strictObject({
+      mti, // first attempt
+      repeat_mti: mti,
+      reuse_stan: z.boolean().default(false), // true: it carries the original's STAN (Visa)
+      accepted: z.array(z.string()), // response codes that close it
+      retry: z.array(z.string()), // response codes after which it is sent again; others park it
+    })
+    .optional(),
+  transmission_time: z.enum(['utc', 'local']).default('utc'), // what DE7 counts in
+})
+
+/** What a dialect's messages mean; see the schema for each key. */
+export type Meaning = z.infer<typeof meaningSchema>
+
+/** Checks the `meaning:` part of a dialect file; the error names the dialect and every wrong key. */
+export function parseMeaning(dialect: string, raw: unknown): Meaning {
+  const result = meaningSchema.safeParse(raw ?? {})
+  if (result.success) return result.data
+  const lines = result.error.issues.map(
+    (issue) => `dialect ${dialect}, meaning.${issue.path.join('.')}: ${issue.message}`,
+  )
+  throw new Error(lines.join('\n'))
+}
