@@ -91,3 +91,59 @@ export function softwareCipher(name: CipherName, key: Uint8Array): BlockCipher {
       return sm4Cipher(key)
   }
 }
+
+class EdeCipher implements BlockCipher {
+  readonly blockBytes: 8 | 16
+  readonly #outer: BlockCipher
+  readonly #inner: BlockCipher
+
+  constructor(outer: BlockCipher, inner: BlockCipher) {
+    this.blockBytes = outer.blockBytes
+    this.#outer = outer
+    this.#inner = inner
+  }
+
+  encryptEcb(input: Uint8Array): Uint8Array {
+    return this.#outer.encryptEcb(this.#inner.decryptEcb(this.#outer.encryptEcb(input)))
+  }
+
+  decryptEcb(input: Uint8Array): Uint8Array {
+    return this.#outer.decryptEcb(this.#inner.encryptEcb(this.#outer.decryptEcb(input)))
+  }
+
+  encryptCbc(iv: Uint8Array, input: Uint8Array): Uint8Array {
+    const size = this.blockBytes
+    demand(input.length % size === 0, 'length', 'data are not whole cipher blocks')
+    demand(iv.length === size, 'length', 'initial value is not one cipher block')
+    const out = new Uint8Array(input.length)
+    let last = iv
+    for (let at = 0; at < input.length; at += size) {
+      const block = input.slice(at, at + size)
+      for (let i = 0; i < size; i++) block[i] = block[i]! ^ last[i]!
+      last = this.encryptEcb(block)
+      out.set(last, at)
+    }
+    return out
+  }
+}
+
+/**
+ * Encipher under `outer`, decipher under `inner`, encipher under `outer`: the final step of MAC
+ * algorithm 3 for ciphers that have no triple form of their own (SM4, AES).
+ */
+export function edeCipher(outer: BlockCipher, inner: BlockCipher): BlockCipher {
+  return new EdeCipher(outer, inner)
+}
+
+/** The two ciphers of MAC algorithm 3 for a key of two halves (DES: also three parts). */
+export function retailMacCiphers(
+  name: CipherName,
+  key: Uint8Array,
+): { single: BlockCipher; pair: BlockCipher } {
+  if (name === 'des' || name === 'tdes') {
+    return { single: desCipher(key.slice(0, 8)), pair: tdesCipher(key) }
+  }
+  demand(key.length % 2 === 0, 'length', 'key of MAC algorithm 3')
+  const single = softwareCipher(name, key.slice(0, key.length / 2))
+  return { single, pair: edeCipher(single, softwareCipher(name, key.slice(key.length / 2))) }
+}
