@@ -1,0 +1,306 @@
+// hot path
+/**
+ * Reads a message into positions: header, MTI, bitmaps, then every field that a bit announces, checked as the dialect
+ * says. Called by links for each frame and by tools. Allocates nothing, throws nothing, copies nothing.
+ *
+ * ISO 8583:1987 clause 4.4 (MTI, bitmaps, fields in ascending order).
+ */
+import { CHECK, FORM, PREFIX, UNIT, bytesOf } from './dialect.ts'
+import type { Dialect } from './dialect.ts'
+import type { Fault } from './fault.ts'
+import type { View } from './view.ts'
+import {
+  BCD_BAD, BCD_VALUE, EBCDIC_TO_ASCII, HEX_VALUE, HEX_VALUE_EBCDIC,
+} from './codings/tables.ts'
+
+/**
+ * Fills `view` with the positions of the message in frame[start, end) and returns true; or fills `fault` (kind, field,
+ * offset in the frame) and returns false, and the view then shows nothing.
+ */
+export function walk(
+  dialect: Dialect, frame: Uint8Array, start: number, end: number, view: View, fault: Fault,
+): boolean {
+  view.frame = frame
+  view.dialect = dialect
+  view.headerStart = start
+  view.end = end
+  view.bits.fill(0)
+  if (walkMessage(dialect, frame, start, end, view, fault)) return true
+  view.reset()
+  return false
+}
+
+function walkMessage(
+  dialect: Dialect, frame: Uint8Array, start: number, end: number, view: View, fault: Fault,
+): boolean {
+  let at = start
+  if (dialect.header !== null) {
+    const header = dialect.header.measure(frame, start, end)
+    if (header === -1) return fault.refuse('header_truncated', 0, start)
+    if (header < 0) return fault.refuse('header_length_invalid', 0, start)
+    at += header
+  }
+  view.bodyStart = at
+  if (at + dialect.mtiBytes > end) return fault.refuse('mti_truncated', 0, at)
+  const mti = readMti(dialect, frame, at)
+  if (mti < 0) return fault.refuse('mti_not_digits', 0, at)
+  view.mtiNumber = mti
+  at = readBitmaps(dialect, frame, at + dialect.mtiBytes, end, view, fault)
+  if (at < 0) return false
+  view.fieldsStart = at
+  const bits = view.bits
+  const words = view.bitmapCount * 2
+  for (let index = 0; index < words; index++) {
+    let word = bits[index]!
+    while (word !== 0) {
+      const bit = Math.clz32(word)
+      word &= ~(0x80000000 >>> bit)
+      at = walkField(dialect, frame, at, end, index * 32 + bit + 1, view, fault)
+      if (at < 0) return false
+    }
+  }
+  return at === end || fault.refuse('trailing_bytes', 0, at)
+}
+
+/** The MTI as a number, -1 when it is not four decimal digits. */
+function readMti(dialect: Dialect, frame: Uint8Array, at: number): number {
+  if (dialect.mtiBytes === 2) {
+    const high = BCD_VALUE[frame[at]!]!
+    const low = BCD_VALUE[frame[at + 1]!]!
+    return high > 99 || low > 99 ? -1 : high * 100 + low
+  }
+  return readDigits(frame, at, 4, dialect.mtiCoding === 'ebcdic' ? 0xf0 : 0x30)
+}
+
+/** `count` character digits as a number, -1 when one is not decimal. */
+function readDigits(frame: Uint8Array, at: number, count: number, zero: number): number {
+  let value = 0
+  for (let i = 0; i < count; i++) {
+    const digit = frame[at + i]! - zero
+    if (digit < 0 || digit > 9) return -1
+    value = value * 10 + digit
+  }
+  return value
+}
+
+/**
+ * Reads one to three bitmaps into view.bits, with the continuation bits (1, and 65 where three are allowed) cleared.
+ * Returns the offset after them, -1 with the fault filled.
+ */
+function readBitmaps(
+  dialect: Dialect, frame: Uint8Array, start: number, end: number, view: View, fault: Fault,
+): number {
+  let at = start
+  let count = 0
+  let more = true
+  while (more) {
+    if (count === dialect.bitmapCount) {
+      fault.refuse('bitmap_not_allowed', count === 1 ? 1 : 65, start)
+      return -1
+    }
+    if (at + dialect.bitmapBytes > end) {
+      fault.refuse('bitmap_truncated', 0, at)
+      return -1
+    }
+    if (!readBitmap(dialect, frame, at, view.bits, count * 2)) {
+      fault.refuse('bitmap_not_hex', 0, at)
+      return -1
+    }
+    const first = view.bits[count * 2]!
+    // Bit 1 announces the second bitmap. Bit 65 announces a third only where the dialect has one, else it is a field.
+    more = first < 0 && (count === 0 || (count === 1 && dialect.bitmapCount === 3))
+    if (more) view.bits[count * 2] = first & 0x7fffffff
+    at += dialect.bitmapBytes
+    count++
+  }
+  view.bitmapCount = count
+  return at
+}
+
+function readBitmap(
+  dialect: Dialect, frame: Uint8Array, at: number, bits: Int32Array, index: number,
+): boolean {
+  if (dialect.bitmapBytes === 8) {
+    bits[index] = (frame[at]! << 24) | (frame[at + 1]! << 16) | (frame[at + 2]! << 8) | frame[at + 3]!
+    bits[index + 1] =
+      (frame[at + 4]! << 24) | (frame[at + 5]! << 16) | (frame[at + 6]! << 8) | frame[at + 7]!
+    return true
+  }
+  const table = dialect.bitmapCoding === 'hex-ebcdic' ? HEX_VALUE_EBCDIC : HEX_VALUE
+  let bad = 0
+  for (let word = 0; word < 2; word++) {
+    let value = 0
+    for (let i = 0; i < 8; i++) {
+      const nibble = table[frame[at++]!]!
+      bad |= nibble
+      value = (value << 4) | (nibble & 15)
+    }
+    bits[index + word] = value
+  }
+  return bad < 16
+}
+
+/** Records one field; returns the offset after it, -1 with the fault filled. */
+function walkField(
+  dialect: Dialect, frame: Uint8Array, start: number, end: number, field: number, view: View,
+  fault: Fault,
+): number {
+  if (dialect.known[field] === 0) {
+    fault.refuse('field_not_in_dialect', field, start)
+    return -1
+  }
+  let at = start
+  let count = dialect.countMax[field]!
+  let bytes = dialect.fixedBytes[field]!
+  if (dialect.prefix[field] !== PREFIX.none) {
+    count = readCount(dialect, frame, start, end, field, fault)
+    if (count < 0) return -1
+    at += dialect.prefixBytes[field]!
+    const form = dialect.form[field]!
+    bytes = form === FORM.characters ? count : bytesOf(form, count)
+  }
+  const stop = at + bytes
+  if (stop > end) {
+    fault.refuse('field_truncated', field, end)
+    return -1
+  }
+  view.starts[field] = start
+  view.valueStarts[field] = at
+  view.valueEnds[field] = stop
+  view.counts[field] = count
+  if (dialect.check[field]! > CHECK.ebcdic && !checkValue(dialect, frame, at, stop, field, count, fault)) {
+    return -1
+  }
+  return stop
+}
+
+/** Reads a length prefix; returns the count in the field's own unit, -1 with the fault filled. */
+function readCount(
+  dialect: Dialect, frame: Uint8Array, start: number, end: number, field: number, fault: Fault,
+): number {
+  const size = dialect.prefixBytes[field]!
+  if (start + size > end) {
+    fault.refuse('length_truncated', field, start)
+    return -1
+  }
+  let count = readPrefix(dialect.prefix[field]!, frame, start, size)
+  const max = dialect.countMax[field]!
+  if (count < 0) fault.refuse('length_not_decimal', field, start)
+  else {
+    const unit = dialect.prefixUnit[field]!
+    if (unit !== UNIT.digits) count = inUnits(dialect.form[field]!, unit, count, max)
+    if (count > max) fault.refuse('length_over_max', field, start)
+    else if (count < dialect.countMin[field]!) fault.refuse('length_under_min', field, start)
+    else return count
+  }
+  return -1
+}
+
+function readPrefix(coding: number, frame: Uint8Array, at: number, size: number): number {
+  if (coding === PREFIX.ascii) return readDigits(frame, at, size, 0x30)
+  if (coding === PREFIX.ebcdic) return readDigits(frame, at, size, 0xf0)
+  const first = frame[at]!
+  if (coding === PREFIX.binary) return size === 1 ? first : first * 256 + frame[at + 1]!
+  const high = BCD_VALUE[first]!
+  if (size === 1) return high > 99 ? -1 : high
+  const low = BCD_VALUE[frame[at + 1]!]!
+  return high > 99 || low > 99 ? -1 : high * 100 + low
+}
+
+/** A prefix that counts bytes, turned into digits where the field is counted in digits. */
+function inUnits(form: number, unit: number, length: number, max: number): number {
+  if (form !== FORM.bcdLeft && form !== FORM.bcdRight) return length
+  if (unit === UNIT.bytesOrDigits && length > (max + 1) >> 1) return length
+  return length * 2
+}
+
+function checkValue(
+  dialect: Dialect, frame: Uint8Array, start: number, stop: number, field: number, count: number,
+  fault: Fault,
+): boolean {
+  switch (dialect.check[field]!) {
+    case CHECK.asciiDigits:
+      return checkDigits(frame, start, stop, 0x30, field, fault)
+    case CHECK.ebcdicDigits:
+      return checkDigits(frame, start, stop, 0xf0, field, fault)
+    case CHECK.bcdDigits:
+      return checkBcd(frame, start, stop, (count & 1) === 1, dialect.form[field]!, field, fault)
+    case CHECK.hexAscii:
+      return checkHex(frame, start, stop, HEX_VALUE, field, fault)
+    case CHECK.hexEbcdic:
+      return checkHex(frame, start, stop, HEX_VALUE_EBCDIC, field, fault)
+    case CHECK.signAscii:
+    case CHECK.signEbcdic:
+    case CHECK.signBcd:
+      return checkSigned(dialect, frame, start, stop, field, count, fault)
+    default:
+      return true
+  }
+}
+
+function checkDigits(
+  frame: Uint8Array, start: number, stop: number, zero: number, field: number, fault: Fault,
+): boolean {
+  for (let at = start; at < stop; at++) {
+    const digit = frame[at]! - zero
+    if (digit < 0 || digit > 9) return fault.refuse('not_digits', field, at)
+  }
+  return true
+}
+
+/** Digits of a BCD value; the nibble that fills an odd count may be 0 or F. */
+function checkBcd(
+  frame: Uint8Array, start: number, stop: number, odd: boolean, form: number, field: number,
+  fault: Fault,
+): boolean {
+  let from = start
+  let to = stop
+  if (odd) {
+    const padAt = form === FORM.bcdLeft ? stop - 1 : start
+    const byte = frame[padAt]!
+    const pad = form === FORM.bcdLeft ? byte & 15 : byte >> 4
+    const digit = form === FORM.bcdLeft ? byte >> 4 : byte & 15
+    if (digit > 9) return fault.refuse('not_digits', field, padAt)
+    if (pad !== 0 && pad !== 15) return fault.refuse('pad_not_valid', field, padAt)
+    if (form === FORM.bcdLeft) to--
+    else from++
+  }
+  for (let at = from; at < to; at++) {
+    if (BCD_BAD[frame[at]!] === 1) return fault.refuse('not_digits', field, at)
+  }
+  return true
+}
+
+function checkHex(
+  frame: Uint8Array, start: number, stop: number, table: Uint8Array, field: number, fault: Fault,
+): boolean {
+  // Both cases of letters are read, one case per value, so that the same bytes can be written again.
+  let upper = false
+  let lower = false
+  for (let at = start; at < stop; at++) {
+    const byte = frame[at]!
+    const value = table[byte]!
+    if (value > 15) return fault.refuse('not_hex', field, at)
+    if (value > 9) {
+      const small = table === HEX_VALUE ? byte >= 0x61 : byte < 0xc0
+      if (small) lower = true
+      else upper = true
+      if (lower && upper) return fault.refuse('not_hex', field, at)
+    }
+  }
+  return true
+}
+
+function checkSigned(
+  dialect: Dialect, frame: Uint8Array, start: number, stop: number, field: number, count: number,
+  fault: Fault,
+): boolean {
+  const check = dialect.check[field]!
+  const byte = frame[start]!
+  const sign = check === CHECK.signEbcdic || dialect.ebcdic ? EBCDIC_TO_ASCII[byte]! : byte
+  if (sign !== 0x43 && sign !== 0x44) return fault.refuse('sign_not_valid', field, start)
+  if (check === CHECK.signBcd) {
+    return checkBcd(frame, start + 1, stop, ((count - 1) & 1) === 1, FORM.bcdRight, field, fault)
+  }
+  return checkDigits(frame, start + 1, stop, check === CHECK.signEbcdic ? 0xf0 : 0x30, field, fault)
+}
