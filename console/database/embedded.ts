@@ -32,7 +32,7 @@ import {
 } from './account.ts'
 import { checkServer } from './external.ts'
 import { takeLock, type Lock } from './lock.ts'
-import { endProcessesOf, isAlive, processesOf } from './processes.ts'
+import { endProcessesOf } from './processes.ts'
 
 /** Major version of the packaged server; a data directory of another one needs a migration. */
 const MAJOR = '18'
@@ -144,12 +144,17 @@ class EmbeddedServer {
     const half = halfMade(this.#data)
     await endProcessesOf(half, undefined, this.#clock)
     rmSync(half, { recursive: true, force: true })
-    const pid = recordedPostmaster(this.#data)
-    await endProcessesOf(this.#data, pid, this.#clock)
-    // PostgreSQL removes a stale pid file itself, unless its number now names a living stranger.
-    if (pid !== undefined && isAlive(pid) && processesOf(this.#data).length === 0) {
-      rmSync(join(this.#data, 'postmaster.pid'), { force: true })
-    }
+    await this.#clearOrphan(recordedPostmaster(this.#data))
+  }
+
+  /**
+   * Ends what still runs on the data, then removes its pid file. PostgreSQL would do that itself,
+   * but not when the number in it now names a stranger, or a zombie that nobody reaps (containers
+   * without an init); here it is known that no server is left.
+   */
+  async #clearOrphan(postmaster: number | undefined): Promise<void> {
+    await endProcessesOf(this.#data, postmaster, this.#clock)
+    rmSync(join(this.#data, 'postmaster.pid'), { force: true })
   }
 
   #checkMajor(): void {
@@ -241,6 +246,7 @@ class EmbeddedServer {
     const untilMs = this.#clock.monotonicMs() + START_MS_MAX
     while (this.#clock.monotonicMs() < untilMs) {
       if (problem !== '') return problem
+      if (this.#stopping) return 'asked to stop while it was starting'
       if (child.exitCode !== null || child.signalCode !== null) return this.#lastWords()
       // Line 8 of postmaster.pid (src/include/utils/pidfile.h): starting, ready, stopping.
       const lines = readLines(join(this.#data, 'postmaster.pid'))
@@ -259,13 +265,14 @@ class EmbeddedServer {
       return
     }
     this.#restarting = this.#restart().catch((error: unknown) => {
+      if (this.#stopping) return
       this.#onTrouble(`PostgreSQL ended and cannot be started again: ${String(error)}`)
     })
   }
 
   async #restart(): Promise<void> {
     const port = this.#port
-    await endProcessesOf(this.#data, undefined, this.#clock)
+    await this.#clearOrphan(undefined)
     if (this.#stopping) return
     await this.#launch()
     const moved = this.#port === port ? '' : ', on another port: connections made before are lost'
