@@ -136,7 +136,10 @@ export class Source {
 const YAML_MISTAKES: Readonly<Record<string, readonly [string, string]>> = {
   DUPLICATE_KEY: ['the same key stands here twice', 'keep one of the two'],
   TAB_AS_INDENT: ['a tab is used as indentation', 'indent with spaces'],
-  BAD_INDENT: ['the indentation does not fit the lines around it', 'align it with its neighbours'],
+  BAD_INDENT: [
+    'the indentation does not fit, or a bracket above is open',
+    'align it with its neighbours, or close the bracket',
+  ],
   MISSING_CHAR: ['a quote, bracket or comma is missing', 'close what was opened'],
   MULTIPLE_DOCS: ['there is a second document (---)', 'keep one document per file'],
   BLOCK_AS_IMPLICIT_KEY: ['a value stands where a key is expected', 'check colon and indentation'],
