@@ -63,8 +63,17 @@ tap_ready() {
   [ -e "$modules/@tapjs/test/test-built/node_modules/@tapjs/core" ] && grep -qx 'tap built' "$stamp"
 }
 
-# The command and npx find it by this name.
-link_ready() { [ -x "$modules/.bin/switchyard" ]; }
+# npx finds the command, and npm's scripts the packaged Node, by these names. npm 9 and 10 remove
+# the link to Node that npm 11 makes: they take it for one of the other processor's package.
+links_ready() {
+  [ -x "$modules/.bin/switchyard" ] &&
+    [ "$modules/.bin/node" -ef "$modules/node-linux-$arch/bin/node" ]
+}
+
+make_links() {
+  ln -sf ../../bin/switchyard.js "$modules/.bin/switchyard"
+  ln -sf "../node-linux-$arch/bin/node" "$modules/.bin/node"
+}
 
 has_file() {
   for candidate in "$@"; do
@@ -86,7 +95,7 @@ nss_ready() {
 }
 
 all_ready() {
-  packages_ready && native_ready && postgres_ready && tap_ready && link_ready &&
+  packages_ready && native_ready && postgres_ready && tap_ready && links_ready &&
     softhsm_ready && nss_ready
 }
 
@@ -196,8 +205,8 @@ fi
 
 system_packages
 packages_ready || install_packages
+links_ready || make_links
 native_ready || build_native
 postgres_ready || link_postgres
 tap_ready || build_tap
-link_ready || ln -sf ../../bin/switchyard.js "$modules/.bin/switchyard"
 all_ready || fail 'setup ended, but something is still missing; remove node_modules and run it again'

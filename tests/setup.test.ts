@@ -175,6 +175,7 @@ t.test('a first run installs without scripts and runs two of them by name', asyn
   t.equal(first.code, 0, first.err)
   t.same(first.calls, FIRST_RUN)
   t.ok(existsSync(join(it.home, 'node_modules/.bin/switchyard')), 'npx finds the command')
+  t.ok(existsSync(join(it.home, 'node_modules/.bin/node')), 'npm 9 and 10 do not make it')
   const second = it.run()
   t.same(second, { code: 0, err: '', out: '', calls: [] }, 'a second run is silent and does nothing')
 })
@@ -203,6 +204,7 @@ const damages = [
   { name: 'the packaged Node', path: `node_modules/node-linux-${arch}`, again: FIRST_RUN },
   { name: 'the stamp', path: 'node_modules/.switchyard-setup', again: FIRST_RUN },
   { name: "npx's link", path: 'node_modules/.bin/switchyard', again: [] },
+  { name: "the packaged Node's link", path: 'node_modules/.bin/node', again: [] },
 ]
 
 for (const { name, path, again } of damages) {
@@ -213,6 +215,7 @@ for (const { name, path, again } of damages) {
     const repaired = it.run()
     t.equal(repaired.code, 0, repaired.err)
     t.same(repaired.calls, again)
+    t.ok(existsSync(join(it.home, path)), 'it is back')
     t.same(it.run().calls, [])
   })
 }
