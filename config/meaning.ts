@@ -37,6 +37,7 @@ const mac = z.strictObject({
   field: fieldNumber,
   input: z.enum(['packed', 'mab']), // packed: MTI up to the MAC field as sent; mab: CUPS text block
   mab_fields: z.array(fieldNumber).default([]),
+  mab_network_fields: z.array(fieldNumber).default([]), // the same for MTI 08xx
   algorithm: z.enum(['x919', 'x99', 'unionpay_pos_ecb', 'cups_host']),
   form: z.enum(['raw8', 'raw4_zero4', 'hex8']), // hex8: first four bytes as eight ASCII hex characters
   requests: z.array(mti), // request MTIs that must carry it
@@ -58,6 +59,12 @@ const requestShape = z.strictObject({
   build: fieldItems.default({}), // how we make this request from a transaction
 })
 
+const replyShape = z.strictObject({
+  echo: z.array(fieldNumber), // copied from the request as they came
+  set: fieldItems.default({}), // then these, where they have a value
+  approved: fieldItems.default({}), // and these when approved
+})
+
 export const meaningSchema = z.strictObject({
   kinds: z.array(kindRow).default([]),
   /** Fields that make the key under which an answer is matched with its request; the link adds MTI class. */
@@ -66,20 +73,26 @@ export const meaningSchema = z.strictObject({
   business_key: z.array(z.string()).default([]),
   /** The same for the original a reversal points to, in the same order as business_key. */
   original_key: z.array(z.string()).default([]),
+  /** The part that holds a terminal's batch number, or empty. */
+  batch: z.string().default(''),
   requests: z.record(mti, requestShape).default({}),
-  reply: z
-    .strictObject({ echo: z.array(fieldNumber), set: fieldItems })
-    .default({ echo: [], set: {} }),
-  /** Canonical item to field, read from an answer of this network. */
-  answer: z.record(z.string(), fieldNumber).default({}),
-  /** Canonical item to reader, read from a request of this dialect, e.g. `pan: 2`, `amount: 4`. */
-  read: z.record(z.string(), z.string()).default({}),
+  /** The MTI with which a kind goes to this network; a kind that is not listed is not offered there. */
+  forward_mti: z.record(z.string(), mti).default({}),
+  /** How we answer a request: by its MTI, else `other`. The response code field is always set. */
+  replies: z
+    .record(z.union([mti, z.literal('other')]), replyShape)
+    .default({}),
+  /** Canonical item to reader, read from a request of this dialect, beside the usual numbers of
+   * ISO 8583, e.g. `batch: 60`. */
+  read: z.record(z.string(), fieldNumber).default({}),
   /** Reason to response code; one code for every reason, checked for totality at start. */
   response_codes: z.record(z.string(), z.string()).default({}),
   /** Response code to reason; a code that is not listed becomes `unmapped_decline` and is counted. */
   reasons: z.record(z.string(), z.string()).default({}),
   response_code_field: fieldNumber.default(39),
   network: network.optional(),
+  /** How the peer sends working keys: CUPS key reset (DE48 NK, 53, 96, 128) or Visa (DE96, 105). */
+  key_exchange: z.enum(['cups_reset', 'visa_105']).optional(),
   mac: mac.optional(),
   reversal: z
     .strictObject({

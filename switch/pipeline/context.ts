@@ -1,0 +1,106 @@
+/**
+ * What the pipeline works with: ports, links, tables and settings, wired once by main.ts.
+ *
+ * Steps take it as their second argument and reach the outside through nothing else.
+ */
+
+import type { Hsm, PinBlockFormat } from '../../hsm/port.ts'
+import type { Journal } from '../journal/port.ts'
+import type { Link } from '../link/contract.ts'
+import type { PanVault } from '../pan-vault.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Random } from '../runtime/random.ts'
+import type { BinTable } from '../../routing/bin-table.ts'
+import type { Numbers } from './numbers.ts'
+import type { Calendar } from './calendar.ts'
+import type { Txn } from './txn.ts'
+import type { Reason } from '../reasons.ts'
+
+/** A registered terminal: one that is not listed is refused. */
+export interface Terminal {
+  id: string
+  merchant: string
+  link: string
+  key: string // name of its master key (TMK) in the token
+  mcc: string
+  name: string
+}
+
+/** Our own card ranges and the keys that verify them. */
+export interface Issuer {
+  name: string
+  currency: string
+  pvk: string
+  cvk: string
+  imkAc: string
+  cryptogramScheme: 'unionpay_cvn01' | 'visa_cvn10' | 'visa_cvn18'
+}
+
+/** What the pipeline must know of a link beyond its transport. */
+export interface LinkProfile {
+  institution: string
+  pinKey: string // zone PIN key, or empty for terminal links (each terminal has its own)
+  macKey: string // zone MAC key, or empty when the link carries no MAC
+  pinFormat: PinBlockFormat
+  macRequired: boolean
+  keyExchangeKey: string // the KEK under which the peer sends working keys, or empty
+  replyTimeoutMs: number
+  mayReach: readonly string[] // routes its requests may take
+}
+
+/** Called when a transaction has ended, with its answer sent or stored. */
+export interface Observer {
+  completed(txn: Txn, durationMs: number): void
+  lateAnswer(link: string, owner: string, responseCode: string): void
+  unmatchedAnswer(link: string, nearOwner: string, field: number): void
+  unmappedCode(link: string, code: string): void
+  failed(where: string, error: unknown): void
+}
+
+export interface Context {
+  clock: Clock
+  random: Random
+  journal: Journal
+  hsm: Hsm
+  vault: PanVault
+  numbers: Numbers
+  calendar: Calendar
+  bins: BinTable
+  links: ReadonlyMap<string, Link>
+  profiles: ReadonlyMap<string, LinkProfile>
+  terminals: ReadonlyMap<string, Terminal> // by link name and terminal id, see terminalKey
+  issuers: ReadonlyMap<string, Issuer> // by route target name of the BIN table
+  country: string // ISO 3166 numeric of the acquirer
+  observer: Observer
+  /** Working keys that became known while running: kept in force by name. */
+  keepKey(name: string, block: string, kcv: Uint8Array, usage: string): Promise<void>
+  /** Tells store-and-forward that something was queued for a destination. */
+  wakeSaf(destination: string): void
+  /** Outcomes the database did not take; settled later. */
+  unsettled(txn: Txn): void
+}
+
+/** Steps say what comes next: the next step, the answer, or nothing at all. */
+export type Next = 'next' | 'answer' | 'drop'
+
+/** One act of a flow. It knows no neighbours; it names its reason through `txn.refuse`. */
+export type Step = (txn: Txn, context: Context) => Next | Promise<Next>
+
+/** Refuses with a reason and goes to the answer. */
+export function refuse(txn: Txn, reason: Reason): Next {
+  txn.refuse(reason)
+  return 'answer'
+}
+
+/** Key of the terminal table: terminal ids are unique per link only. */
+export function terminalKey(link: string, terminalId: string): string {
+  return `${link}/${terminalId}`
+}
+
+/** Name of a working key in force. */
+export const keyNames = {
+  terminalPin: (terminal: Terminal): string => `terminal.${terminal.link}.${terminal.id}.pin`,
+  terminalMac: (terminal: Terminal): string => `terminal.${terminal.link}.${terminal.id}.mac`,
+  zonePin: (link: string): string => `zone.${link}.pin`,
+  zoneMac: (link: string): string => `zone.${link}.mac`,
+} as const

@@ -1,0 +1,132 @@
+/**
+ * Canonical items by name: what a dialect file may put into a field of a message we build.
+ *
+ * `build`, `reply.set` and store-and-forward in a dialect's meaning name these items; `const:TEXT` and `hex:BYTES` are items
+ * too. An item that has no value (null) leaves its field out. A new item is one line here. Nothing in this file decides.
+ */
+
+import type { Context, LinkProfile } from './context.ts'
+import type { Txn } from './txn.ts'
+
+/** A value for a field: text as contract `message encode` takes it, or bytes. */
+export type ItemValue = string | Uint8Array | null
+
+/** What an item may look at beside the transaction: where the message goes. */
+export interface ItemTarget {
+  profile: LinkProfile
+  context: Context
+}
+
+export type Item = (txn: Txn, target: ItemTarget) => ItemValue
+
+const orNull = (text: string): string | null => (text === '' ? null : text)
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex').toUpperCase()
+
+/** Items by name. Text items are null when empty. */
+export const ITEMS: Readonly<Record<string, Item>> = {
+  // Card
+  pan: (txn) => txn.pan?.reveal() ?? null,
+  expiry: (txn) => orNull(txn.expiry),
+  pan_sequence: (txn) => orNull(txn.panSequence),
+  track2: (txn) => txn.track2?.reveal().replace('D', '=') ?? null,
+  track2_d: (txn) => txn.track2?.reveal().replace('=', 'D') ?? null,
+  pin_block: (txn) => txn.forwardPinBlock?.reveal() ?? null,
+  icc: (txn) => txn.icc,
+  icc_visa: (txn) => (txn.icc ? visaDataset(txn.icc) : null),
+  // What and how much
+  processing: (txn) => orNull(txn.processing),
+  amount: (txn) => (txn.kind === 'balance' ? null : amountText(txn.amountMinor)),
+  currency: (txn) => orNull(txn.currency),
+  entry_mode_3: (txn) => orNull(txn.entryMode.slice(0, 3)),
+  entry_mode_4: (txn) => orNull(txn.entryMode.slice(0, 3).padEnd(txn.entryMode ? 4 : 0, '0')),
+  condition: (txn) => orNull(txn.condition),
+  pin_capture: (txn) => (txn.forwardPinBlock ? txn.pinCapture || '12' : null),
+  // Identity on the wire
+  transmission_time: (txn) => orNull(txn.sentTransmissionAt),
+  stan: (txn) => orNull(txn.sentStan),
+  rrn: (txn) => orNull(txn.answer.networkRrn || txn.rrn),
+  auth_code: (txn) => orNull(txn.answer.authCode),
+  local_time: (txn, { context }) => txn.localTime || context.calendar.localTime(),
+  local_date: (txn, { context }) => txn.localDate || context.calendar.localDate(),
+  institution: (_txn, { profile }) => profile.institution,
+  original_elements: (txn, { profile }) => originalElements(txn, profile.institution),
+  original_elements_no_forwarder: (txn, { profile }) => originalElements(txn, profile.institution, ''),
+  // Where
+  mcc: (txn) => orNull(txn.mcc || (txn.terminal?.mcc ?? '')),
+  terminal_id: (txn) => orNull(txn.terminalId),
+  merchant_id: (txn) => orNull(txn.merchantId || (txn.terminal?.merchant ?? '')),
+  location: (txn) => txn.location ?? (txn.terminal ? txn.terminal.name.padEnd(40) : null),
+  location_ascii: (txn) => (txn.terminal ? txn.terminal.name.padEnd(40) : asciiOf(txn.location)),
+  // Security control (DE53)
+  security_unionpay: (txn) => (txn.forwardPinBlock ? '2600000000000000' : null),
+  security_visa: (txn) => (txn.forwardPinBlock ? '2001010100000000' : null),
+  // Network private fields
+  cups_60: (txn) => cups60(txn),
+  visa_60: (txn) => (txn.entryMode.startsWith('05') ? '05000010' : '02000010'),
+  // Answers
+  response_code: () => null, // set by build-message.ts, which knows the dialect's table
+  settlement_date: (txn, { context }) => txn.answer.settlementDate || context.calendar.localDate(),
+  icc_answer: (txn) => txn.answerIcc,
+  icc_answer_visa: (txn) => (txn.answerIcc ? visaDataset(txn.answerIcc) : null),
+  balance_20: (txn) => balanceText(txn),
+  pos_60_sign_on: (txn) => `00${txn.batch}${txn.message.view.text(60).slice(8, 11)}`,
+  terminal_keys: (txn) => txn.answerKeys,
+  terminal_keys_hex: (txn) => (txn.answerKeys ? hex(txn.answerKeys) : null),
+}
+
+/** Finds an item by its name in a dialect file; throws with the name when there is none. */
+export function itemNamed(name: string): Item {
+  if (name.startsWith('const:')) {
+    const text = name.slice('const:'.length)
+    return () => text
+  }
+  if (name.startsWith('hex:')) {
+    const bytes = Buffer.from(name.slice('hex:'.length), 'hex')
+    return () => bytes
+  }
+  const item = ITEMS[name]
+  if (!item) throw new Error(`there is no item "${name}"; see docs/reference/items.md`)
+  return item
+}
+
+/** DE4: twelve digits. */
+export function amountText(minor: number): string {
+  return String(minor).padStart(12, '0')
+}
+
+/** DE90: MTI, STAN, DE7, acquirer and forwarder of the request that is undone (42 digits). */
+function originalElements(txn: Txn, institution: string, forwarder = institution): string {
+  const id = (text: string): string => text.padStart(11, '0').slice(-11)
+  const { mti, stan, at } = txn.original
+  return mti + stan + at + id(institution) + id(forwarder)
+}
+
+/** VisaNet DE55: dataset 01, two bytes of length, TLVs as they came. */
+function visaDataset(tlvs: Uint8Array): Uint8Array {
+  return Buffer.concat([Buffer.from([0x01, tlvs.length >> 8, tlvs.length & 0xff]), tlvs])
+}
+
+/** CUPS DE60 up to 60.3.8, 27 characters; cups-host.md section 8. Values beyond reason and terminal type are defaults. */
+function cups60(txn: Txn): string {
+  const chip = txn.entryMode.startsWith('05') || txn.entryMode.startsWith('07')
+  const terminalType = txn.condition === '02' ? '01' : '03'
+  const medium = chip ? '2' : '1'
+  return `0000` + `0` + `6` + `0` + `0` + terminalType + `0` + `0` + `00` + `0` + `00` + `0` + `000` + `0` + `1` + medium + `0` + `00`
+}
+
+/** DE54: one block of twenty: account type, 02 available, currency, sign, amount. */
+function balanceText(txn: Txn): string | null {
+  const { balanceMinor, balanceCurrency } = txn.answer
+  if (balanceMinor === null) return null
+  const account = txn.processing.slice(2, 4) || '00'
+  const sign = balanceMinor < 0 ? 'D' : 'C'
+  return `${account}02${balanceCurrency}${sign}${amountText(Math.abs(balanceMinor))}`
+}
+
+/** DE43 as plain ASCII; anything else becomes blanks, because EBCDIC networks cannot carry it. */
+function asciiOf(location: Uint8Array | null): string | null {
+  if (!location) return null
+  let text = ''
+  for (const byte of location) text += byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : ' '
+  return text
+}

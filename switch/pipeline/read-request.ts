@@ -1,0 +1,171 @@
+/**
+ * From a decoded request to the canonical transaction: which field is what, and which keys identify it.
+ *
+ * Called by run.ts for every request. The field numbers are those of ISO 8583 unless the dialect's meaning says otherwise.
+ * It decides nothing: a value that is missing stays empty, steps refuse.
+ */
+
+import { createHash } from 'node:crypto'
+import type { Meaning } from '../../config/meaning.ts'
+import type { View } from '../codec/view.ts'
+import { Pan, Secret } from '../secrets.ts'
+import type { RequestKind, Txn } from './txn.ts'
+
+/** Canonical text items and the field that ISO 8583:1987 gives them. */
+const STANDARD_FIELDS = {
+  processing: 3,
+  transmissionAt: 7,
+  stan: 11,
+  localTime: 12,
+  localDate: 13,
+  expiry: 14,
+  mcc: 18,
+  entryMode: 22,
+  panSequence: 23,
+  condition: 25,
+  pinCapture: 26,
+  acquirer: 32,
+  forwarder: 33,
+  rrn: 37,
+  authCode: 38,
+  reasonCode: 39,
+  terminalId: 41,
+  merchantId: 42,
+  currency: 49,
+  securityControl: 53,
+} as const
+
+type TextItem = keyof typeof STANDARD_FIELDS
+const TEXT_ITEMS = Object.keys(STANDARD_FIELDS) as TextItem[]
+
+/** One part of a business key: a field, some of its characters, padded on the left with zeros to a width. */
+interface KeyPart {
+  field: number
+  from: number
+  to: number
+  width: number
+}
+
+/** What of a dialect's meaning is needed to read its requests, prepared once. */
+export interface Reader {
+  kinds: Meaning['kinds']
+  fieldOf: Record<TextItem, number>
+  amountField: number
+  originalAmountField: number
+  panField: number
+  track2Field: number
+  locationField: number
+  pinField: number
+  iccField: number
+  iccWrapped: boolean // Visa: dataset id and length before the TLVs
+  batch: KeyPart | null
+  businessKey: KeyPart[]
+  originalKey: KeyPart[]
+}
+
+/** Prepares a dialect's reader. Throws with the wrong part's text when a key part cannot be read. */
+export function readerOf(meaning: Meaning, iccWrapped: boolean): Reader {
+  const at = (name: string, standard: number): number => meaning.read[name] ?? standard
+  const fieldOf = {} as Record<TextItem, number>
+  for (const item of TEXT_ITEMS) fieldOf[item] = at(item, STANDARD_FIELDS[item])
+  return {
+    kinds: meaning.kinds,
+    fieldOf,
+    amountField: at('amount', 4),
+    originalAmountField: at('replacement_amounts', 95),
+    panField: at('pan', 2),
+    track2Field: at('track2', 35),
+    locationField: at('location', 43),
+    pinField: at('pin_block', 52),
+    iccField: at('icc', 55),
+    iccWrapped,
+    batch: meaning.batch === '' ? null : keyPart(meaning.batch),
+    businessKey: meaning.business_key.map(keyPart),
+    originalKey: meaning.original_key.map(keyPart),
+  }
+}
+
+/** `11`, `60:2-8`, `32:pad11` or `90:4-10`. */
+function keyPart(text: string): KeyPart {
+  const match = /^(\d+)(?::(\d+)-(\d+))?(?::pad(\d+))?$/.exec(text)
+  if (!match) throw new Error(`key part "${text}" is not FIELD, FIELD:FROM-TO or FIELD:padWIDTH`)
+  return {
+    field: Number(match[1]),
+    from: match[2] === undefined ? 0 : Number(match[2]),
+    to: match[3] === undefined ? Infinity : Number(match[3]),
+    width: match[4] === undefined ? 0 : Number(match[4]),
+  }
+}
+
+function partText(part: KeyPart, view: View): string {
+  const text = view.text(part.field).slice(part.from, part.to).trim()
+  return part.width > 0 ? text.padStart(part.width, '0') : text
+}
+
+/** The kind of a request by MTI, first two digits of DE3 and DE25; null when the dialect does not list it. */
+export function kindOf(reader: Reader, view: View): RequestKind | null {
+  const mti = view.mti
+  const processing = view.text(reader.fieldOf.processing).slice(0, 2)
+  const condition = view.text(reader.fieldOf.condition)
+  for (const row of reader.kinds) {
+    if (!row.mti.includes(mti)) continue
+    if (row.processing.length > 0 && !row.processing.includes(processing)) continue
+    if (row.condition.length > 0 && !row.condition.includes(condition)) continue
+    return row.kind
+  }
+  return null
+}
+
+/** Fills `txn` from its message; the PAN comes from DE2, else from track 2. */
+export function readRequest(txn: Txn, reader: Reader): void {
+  const view = txn.message.view
+  txn.kind = kindOf(reader, view)
+  for (const item of TEXT_ITEMS) txn[item] = view.text(reader.fieldOf[item])
+  if (view.has(reader.amountField)) txn.amountMinor = view.digitsToNumber(reader.amountField)
+  if (view.has(reader.track2Field)) {
+    txn.track2 = new Secret('track2', view.text(reader.track2Field))
+  }
+  const digits = view.text(reader.panField) || panOfTrack2(txn.track2)
+  if (digits !== '') txn.pan = new Pan(digits)
+  if (view.has(reader.locationField)) txn.location = Uint8Array.from(view.raw(reader.locationField))
+  if (view.has(reader.pinField)) {
+    txn.pinBlock = new Secret('pin_block', Uint8Array.from(view.bytes(reader.pinField)))
+  }
+  if (view.has(reader.iccField)) txn.icc = iccOf(view.bytes(reader.iccField), reader.iccWrapped)
+  if (reader.batch) txn.batch = partText(reader.batch, view)
+  if (view.has(reader.originalAmountField)) {
+    const left = Number(view.text(reader.originalAmountField).slice(0, 12))
+    if (Number.isSafeInteger(left) && left > 0) {
+      txn.reversedAmountMinor = Math.max(0, txn.amountMinor - left)
+    }
+  }
+  txn.businessKey = keyText(txn, reader.businessKey, txn.kind === 'reversal' ? 'R' : 'F')
+  if (txn.kind === 'reversal') txn.originalKey = keyText(txn, reader.originalKey, 'F')
+}
+
+function keyText(txn: Txn, parts: readonly KeyPart[], kind: string): string {
+  let key = `${txn.link.settings.name}|${kind}`
+  for (const part of parts) key += `|${partText(part, txn.message.view)}`
+  return key
+}
+
+function panOfTrack2(track2: Secret<string> | null): string {
+  if (!track2) return ''
+  const [digits = ''] = track2.reveal().split(/[=D]/, 1)
+  return /^[0-9]{8,19}$/.test(digits) ? digits : ''
+}
+
+/** Chip data without the dataset header of Visa: id 01, two bytes of length. */
+function iccOf(bytes: Uint8Array, wrapped: boolean): Uint8Array {
+  if (!wrapped) return Uint8Array.from(bytes)
+  if (bytes.length < 3 || bytes[0] !== 0x01) return Uint8Array.from(bytes)
+  const length = (bytes[1]! << 8) | bytes[2]!
+  return Uint8Array.from(bytes.subarray(3, 3 + length))
+}
+
+/** What must be equal for two requests with one key to be the same request; hex SHA-256. */
+export function bodyHashOf(txn: Txn): string {
+  const token = txn.panToken ? Buffer.from(txn.panToken).toString('hex') : ''
+  const body = [txn.kind ?? '', txn.processing, txn.amountMinor, txn.currency, token].join('|')
+  return createHash('sha256').update(body).digest('hex')
+}

@@ -1,0 +1,179 @@
+/**
+ * Store-and-forward: sends what the journal holds for a network until it is acknowledged.
+ *
+ * One drain per destination, made by main.ts. Rows leave only into a ready link, at most `window` at once, one per original;
+ * an attempt is durable before its bytes leave, so a repeat after a crash carries the same key data. What an answer means
+ * is the dialect's table: accepted, send again, or parked for a person (behaviours.md C18 to C28).
+ */
+
+import type { Link, Message } from '../link/contract.ts'
+import type { SafRow } from '../journal/port.ts'
+import { SAF_POLL_MS } from '../limits.ts'
+import type { Timer } from '../runtime/clock.ts'
+import type { Pan } from '../secrets.ts'
+import type { MessageBuilder } from './build-message.ts'
+import type { Context } from './context.ts'
+import { macInput, macOf, MacTarget } from './mac.ts'
+import { restoreTxn, type Txn, type TxnRecord } from './txn.ts'
+
+export interface SafSettings {
+  retryFirstMs: number
+  retryMaxMs: number
+  attemptsMax: number
+  window: number
+}
+
+type Ending = { kind: 'answered'; code: string } | { kind: 'silent' }
+
+export class SafDrain {
+  readonly #link: Link
+  readonly #builder: MessageBuilder
+  readonly #context: Context
+  readonly #settings: SafSettings
+  readonly #sending = new Set<string>()
+  #timer: Timer | null = null
+  #looking = false
+  #again = false
+
+  constructor(link: Link, builder: MessageBuilder, context: Context, settings: SafSettings) {
+    this.#link = link
+    this.#builder = builder
+    this.#context = context
+    this.#settings = settings
+  }
+
+  start(): void {
+    this.#timer = this.#context.clock.every(SAF_POLL_MS, () => this.wake())
+  }
+
+  stop(): void {
+    this.#timer?.cancel()
+    this.#timer = null
+  }
+
+  /** Something may be due: looks once, or once more when a look is under way. */
+  wake(): void {
+    if (!this.#link.ready() || this.#timer === null) return
+    if (this.#looking) {
+      this.#again = true
+      return
+    }
+    this.#looking = true
+    this.#look()
+      .catch((error: unknown) => this.#context.observer.failed('saf', error))
+      .finally(() => {
+        this.#looking = false
+        if (this.#again) {
+          this.#again = false
+          this.wake()
+        }
+      })
+  }
+
+  async #look(): Promise<void> {
+    const room = this.#settings.window - this.#sending.size
+    if (room <= 0) return
+    const name = this.#link.settings.name
+    const rows = await this.#context.journal.dueSaf(name, this.#context.clock.wallMs(), room)
+    for (const row of rows) {
+      if (this.#sending.has(row.id)) continue
+      this.#sending.add(row.id)
+      this.#send(row)
+        .catch((error: unknown) => this.#context.observer.failed('saf', error))
+        .finally(() => this.#sending.delete(row.id))
+    }
+  }
+
+  async #send(row: SafRow): Promise<void> {
+    const { journal, clock, numbers, calendar } = this.#context
+    const rule = this.#builder.meaning.reversal
+    if (!rule) return journal.safPark(row.id, '', 'the network has no reversal message')
+    if (row.attempts >= this.#settings.attemptsMax) {
+      return journal.safPark(row.id, '', 'attempts used up')
+    }
+    const stan = row.reversalStan || (rule.reuse_stan ? row.sentStan : this.#stan(numbers))
+    if (stan === null) return
+    const at =
+      row.reversalTransmissionAt || calendar.transmission(this.#builder.meaning.transmission_time)
+    const backOff = this.#settings.retryFirstMs * 2 ** Math.min(row.attempts, 20)
+    const next = clock.wallMs() + Math.min(backOff, this.#settings.retryMaxMs)
+    await journal.safAttempt(row.id, stan, at, next)
+    const mti = row.attempts === 0 ? rule.mti : rule.repeat_mti
+    const ending = await this.#exchange(row, mti, stan, at)
+    if (ending.kind === 'silent') return // due again at `next`
+    if (rule.accepted.includes(ending.code)) return journal.safAcknowledge(row.id, ending.code)
+    if (rule.retry.includes(ending.code)) return
+    return journal.safPark(row.id, ending.code, 'the network refused it')
+  }
+
+  #stan(numbers: Context['numbers']): string | null {
+    return numbers.take(`stan.${this.#link.settings.name}`)
+  }
+
+  async #exchange(row: SafRow, mti: string, stan: string, at: string): Promise<Ending> {
+    const txn = this.#reversalOf(row, stan, at)
+    if (!txn) return { kind: 'silent' }
+    const frame = this.#builder.request(mti, txn, this.#context)
+    const rule = this.#builder.macRule(mti)
+    const key = this.#context.profiles.get(this.#link.settings.name)?.macKey ?? ''
+    if (rule) {
+      const target = new MacTarget(rule, this.#builder.dialect, frame)
+      const mac = await this.#context.hsm.generateMac({ key, algorithm: rule.algorithm, data: target.input() })
+      if (mac.outcome !== 'ok') return { kind: 'silent' }
+      target.place(mac.value)
+    }
+    const answer = await this.#sendAndWait(frame, row.txnId)
+    if (!answer) return { kind: 'silent' }
+    try {
+      if (rule && rule.answers !== 'never' && !(await this.#macGood(answer, rule, key))) {
+        return { kind: 'silent' }
+      }
+      return { kind: 'answered', code: answer.view.text(this.#builder.meaning.response_code_field) }
+    } finally {
+      answer.release()
+    }
+  }
+
+  async #macGood(
+    answer: Message,
+    rule: NonNullable<ReturnType<MessageBuilder['macRule']>>,
+    key: string,
+  ): Promise<boolean> {
+    const mac = macOf(rule, answer.view)
+    if (!mac) return false
+    const data = Uint8Array.from(macInput(rule, answer.view))
+    const result = await this.#context.hsm.verifyMac({ key, algorithm: rule.algorithm, data, mac })
+    return result.outcome === 'ok'
+  }
+
+  #sendAndWait(frame: Buffer, owner: string): Promise<Message | null> {
+    const profile = this.#context.profiles.get(this.#link.settings.name)
+    const deadline = this.#context.clock.monotonicMs() + (profile?.replyTimeoutMs ?? 0)
+    return new Promise((resolve) => {
+      const sent = this.#link.send(frame, owner, deadline, {
+        answered: (message) => resolve(message),
+        timedOut: () => resolve(null),
+        lost: () => resolve(null),
+      })
+      if (sent !== 'sent') resolve(null)
+    })
+  }
+
+  /** The original as a transaction record, with the numbers of its reversal; null when its PAN cannot be read. */
+  #reversalOf(row: SafRow, stan: string, at: string): Txn | null {
+    const pan: Pan | null = this.#context.vault.open(row.facts.panSealed)
+    if (!pan) {
+      this.#context.observer.failed('saf', new Error('the sealed card number of a row does not open'))
+      return null
+    }
+    return restoreTxn(row.txnId, this.#link, JSON.parse(row.facts.record) as TxnRecord, {
+      kind: row.facts.kind,
+      pan,
+      answer: row.answer,
+      route: row.destination,
+      original: { mti: row.sentMti, stan: row.sentStan, at: row.sentTransmissionAt },
+      stan,
+      at,
+    })
+  }
+}

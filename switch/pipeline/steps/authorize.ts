@@ -1,0 +1,42 @@
+/**
+ * Decides and posts in one commit. Our own cards only; the decision itself is cards/decide.ts inside the journal.
+ */
+
+import type { TxnKind } from '../../journal/port.ts'
+import { isReason } from '../../reasons.ts'
+import { refuse, type Context, type Next } from '../context.ts'
+import { counterAccountOf, factsOf } from '../facts.ts'
+import type { Txn } from '../txn.ts'
+
+const OFFERED: ReadonlySet<TxnKind | string> = new Set(['purchase', 'cash', 'balance'])
+
+export async function authorize(txn: Txn, context: Context): Promise<Next> {
+  if (!txn.kind || !OFFERED.has(txn.kind)) return refuse(txn, 'unsupported_transaction')
+  const result = await context.journal.authorize({
+    facts: factsOf(txn, context),
+    counterAccount: counterAccountOf(txn),
+    expiry: txn.expiry,
+    pin: txn.pinFound,
+    cryptogram: txn.cryptogramFound,
+    pinRequired: txn.kind === 'cash' || txn.kind === 'balance',
+    refusedReason: '',
+    events: txn.events.splice(0),
+  })
+  txn.note(context.clock.wallMs(), 'authorizer.decided', result.answer.reason)
+  switch (result.occurrence) {
+    case 'conflict':
+      return refuse(txn, 'duplicate_conflict')
+    case 'in_doubt':
+      return refuse(txn, 'malfunction')
+    case 'replay':
+      txn.replayed = true
+      txn.answer = result.answer
+      return 'next'
+    case 'new': {
+      const reason = result.answer.reason
+      if (!isReason(reason)) return refuse(txn, 'malfunction')
+      txn.answer = result.answer
+      return 'next'
+    }
+  }
+}

@@ -1,0 +1,204 @@
+/**
+ * Sends the request to its network, waits for the answer, and records the outcome before anybody is told.
+ *
+ * The one place where an answer, a time-out, a lost line and a request that never left are told apart (behaviours.md B15):
+ * only what certainly did not leave is a plain decline; what may have left is reversed in the same commit that records it.
+ */
+
+import type { AnswerHandler, Link, Message } from '../../link/contract.ts'
+import type { OutcomeRequest, ReversalCause } from '../../journal/port.ts'
+import { FORWARD_BUDGET_MS_MIN, REPLY_TIMEOUT_MS_MAX } from '../../limits.ts'
+import { isApproved, type Reason } from '../../reasons.ts'
+import { refuse, type Context, type Next } from '../context.ts'
+import { acquirerMovements } from '../facts.ts'
+import { macInput, macOf, MacTarget } from '../mac.ts'
+import type { MessageBuilder } from '../build-message.ts'
+import type { Txn } from '../txn.ts'
+
+type Ending =
+  | { kind: 'answered'; message: Message }
+  | { kind: 'timed_out' }
+  | { kind: 'lost' }
+  | { kind: 'not_sent'; why: string }
+
+/** Builders by link; given once by main.ts through flows.ts. */
+export type Builders = ReadonlyMap<string, MessageBuilder>
+
+/** The step, for the builders of this switch. */
+export function forwardWith(builders: Builders) {
+  return async function forward(txn: Txn, context: Context): Promise<Next> {
+    const link = context.links.get(txn.route)
+    const builder = builders.get(txn.route)
+    if (!link || !builder) return refuse(txn, 'malfunction')
+    const ending = await exchange(txn, context, link, builder)
+    switch (ending.kind) {
+      case 'not_sent':
+        txn.note(context.clock.wallMs(), 'leg.not_sent', ending.why)
+        return conclude(txn, context, 'not_sent', 'issuer_unavailable', null)
+      case 'timed_out':
+        txn.note(context.clock.wallMs(), 'leg.timed_out', txn.route)
+        return conclude(txn, context, 'timed_out', 'timeout', 'timeout')
+      case 'lost':
+        txn.note(context.clock.wallMs(), 'leg.lost', txn.route)
+        return conclude(txn, context, 'timed_out', 'issuer_unavailable', 'link_lost')
+      case 'answered':
+        try {
+          return await takeAnswer(txn, context, builder, ending.message)
+        } finally {
+          ending.message.release()
+        }
+    }
+  }
+}
+
+async function exchange(
+  txn: Txn,
+  context: Context,
+  link: Link,
+  builder: MessageBuilder,
+): Promise<Ending> {
+  const deadline = deadlineOf(txn, context)
+  if (deadline - context.clock.monotonicMs() < FORWARD_BUDGET_MS_MIN) {
+    return { kind: 'not_sent', why: 'too_old' }
+  }
+  let frame: Buffer
+  try {
+    frame = builder.request(txn.sentMti, txn, context)
+  } catch (error) {
+    context.observer.failed('build', error)
+    return { kind: 'not_sent', why: 'not_built' }
+  }
+  const rule = builder.macRule(txn.sentMti)
+  if (rule) {
+    const target = new MacTarget(rule, builder.dialect, frame)
+    const key = context.profiles.get(txn.route)?.macKey ?? ''
+    const mac = await context.hsm.generateMac({ key, algorithm: rule.algorithm, data: target.input() })
+    if (mac.outcome !== 'ok') return { kind: 'not_sent', why: mac.outcome }
+    target.place(mac.value)
+  }
+  return send(txn, context, link, frame, deadline)
+}
+
+/** The moment after which an answer is of no use: the link's own timeout, and the terminal's wait less our margin. */
+function deadlineOf(txn: Txn, context: Context): number {
+  const reply = context.profiles.get(txn.route)?.replyTimeoutMs ?? REPLY_TIMEOUT_MS_MAX
+  return txn.message.receivedMono + Math.min(reply, REPLY_TIMEOUT_MS_MAX)
+}
+
+function send(
+  txn: Txn,
+  context: Context,
+  link: Link,
+  frame: Buffer,
+  deadline: number,
+): Promise<Ending> {
+  return new Promise((resolve) => {
+    const handler: AnswerHandler = {
+      answered: (message) => resolve({ kind: 'answered', message }),
+      timedOut: () => resolve({ kind: 'timed_out' }),
+      lost: () => resolve({ kind: 'lost' }),
+    }
+    const sent = link.send(frame, txn.id, deadline, handler)
+    if (sent === 'sent') txn.note(context.clock.wallMs(), 'leg.sent', `${txn.route} ${txn.sentMti}`)
+    else resolve({ kind: 'not_sent', why: sent })
+  })
+}
+
+async function takeAnswer(
+  txn: Txn,
+  context: Context,
+  builder: MessageBuilder,
+  message: Message,
+): Promise<Next> {
+  const view = message.view
+  const code = view.text(builder.meaning.response_code_field)
+  txn.note(message.receivedAtMs, 'leg.answered', `${view.mti} ${code}`)
+  if (!(await answerMacGood(txn, context, builder, message))) {
+    return conclude(txn, context, 'timed_out', 'issuer_unavailable', 'bad_answer_mac')
+  }
+  let reason: Reason | null = builder.reasonFor(code)
+  if (!reason) {
+    context.observer.unmappedCode(txn.route, code)
+    reason = 'unmapped_decline'
+  }
+  txn.answer = {
+    ...txn.answer,
+    reason,
+    authCode: view.text(38),
+    settlementDate: view.text(15),
+    iccHex: '',
+  }
+  readBalance(txn, view.text(54))
+  const icc = view.has(55) ? view.bytes(55) : null
+  txn.answerIcc = icc ? chipAnswer(icc, builder.dialect.name === 'visa') : null
+  if (txn.answerIcc) txn.answer.iccHex = Buffer.from(txn.answerIcc).toString('hex').toUpperCase()
+  const approved = isApproved(reason)
+  const cause: ReversalCause | null = reason === 'partial_approval' ? 'terminal_request' : null
+  return conclude(txn, context, approved ? 'approved' : 'declined', reason, cause)
+}
+
+async function answerMacGood(
+  txn: Txn,
+  context: Context,
+  builder: MessageBuilder,
+  message: Message,
+): Promise<boolean> {
+  const rule = builder.macRule(txn.sentMti)
+  if (!rule || rule.answers === 'never') return true
+  const mac = macOf(rule, message.view)
+  if (!mac) return false
+  const result = await context.hsm.verifyMac({
+    key: context.profiles.get(txn.route)?.macKey ?? '',
+    algorithm: rule.algorithm,
+    data: Uint8Array.from(macInput(rule, message.view)),
+    mac,
+  })
+  txn.note(context.clock.wallMs(), 'token.verify_answer_mac', result.outcome)
+  return result.outcome === 'ok'
+}
+
+/** Records the outcome; the answer may leave only after this. */
+async function conclude(
+  txn: Txn,
+  context: Context,
+  state: OutcomeRequest['state'],
+  reason: Reason,
+  reversal: ReversalCause | null,
+): Promise<Next> {
+  txn.answer = { ...txn.answer, reason }
+  try {
+    const result = await context.journal.conclude({
+      txnId: txn.id,
+      state,
+      answer: txn.answer,
+      movements: state === 'approved' ? acquirerMovements(txn) : [],
+      reversal,
+      events: txn.events.splice(0),
+    })
+    if (reversal) context.wakeSaf(txn.route)
+    if (!result.applied) return refuse(txn, 'timeout') // something else settled it first
+    return 'answer'
+  } catch (error) {
+    context.observer.failed('journal.conclude', error)
+    context.unsettled(txn)
+    return refuse(txn, 'malfunction') // never an approval without a durable record
+  }
+}
+
+/** DE54 of twenty characters per block: the available balance (type 02) when it is there. */
+function readBalance(txn: Txn, text: string): void {
+  for (let at = 0; at + 20 <= text.length; at += 20) {
+    const block = text.slice(at, at + 20)
+    const amount = Number(block.slice(8))
+    if (!Number.isSafeInteger(amount)) continue
+    const available = block.slice(2, 4) === '02'
+    if (txn.answer.balanceMinor !== null && !available) continue
+    const balanceMinor = block[7] === 'D' ? -amount : amount
+    txn.answer = { ...txn.answer, balanceMinor, balanceCurrency: block.slice(4, 7) }
+  }
+}
+
+/** Chip data of an answer as TLVs only; Visa wraps them in dataset 01. */
+function chipAnswer(bytes: Uint8Array, wrapped: boolean): Uint8Array {
+  return Uint8Array.from(wrapped && bytes[0] === 0x01 ? bytes.subarray(3) : bytes)
+}

@@ -1,0 +1,31 @@
+/**
+ * Undoes the original of a reversal, once, however often it is asked (behaviours.md C20 to C23).
+ *
+ * The journal decides: done now, done before, nothing to undo, or never seen (then remembered, so that a late original is
+ * refused). All of them are accepted towards the sender; only a database that cannot say is not.
+ */
+
+import { refuse, type Context, type Next } from '../context.ts'
+import { factsOf } from '../facts.ts'
+import type { Txn } from '../txn.ts'
+
+export async function reverseOriginal(txn: Txn, context: Context): Promise<Next> {
+  const result = await context.journal.reverse({
+    facts: factsOf(txn, context),
+    originalKey: txn.originalKey,
+    reversedAmountMinor: txn.reversedAmountMinor,
+    events: txn.events.splice(0),
+  })
+  txn.note(context.clock.wallMs(), 'reversal.recorded', result.outcome)
+  if (result.occurrence === 'conflict') return refuse(txn, 'duplicate_conflict')
+  txn.replayed = result.occurrence === 'replay'
+  const original = result.original
+  if (original) {
+    txn.route = original.route
+    if (original.route !== 'on_us' && result.outcome === 'reversed') context.wakeSaf(original.route)
+    const rrn = original.answer?.networkRrn
+    if (rrn) txn.answer = { ...txn.answer, networkRrn: rrn }
+  }
+  txn.answer = { ...txn.answer, reason: 'approved' }
+  return 'answer'
+}

@@ -1,0 +1,85 @@
+/**
+ * Transactions whose outcome the database did not take in time: settled when it is back (reliability.md section 1, rule 5).
+ *
+ * Their originators were told `malfunction`. Whatever the database holds of them must therefore be undone: an intent
+ * becomes timed out with its reversal; an approval that was committed after all is reversed; what was never stored is
+ * remembered as reversed, so that a repeat is refused. Bounded; made by main.ts.
+ */
+
+import { UNSETTLED_MAX, UNSETTLED_RETRY_MS } from '../limits.ts'
+import { JournalUnavailable } from '../journal/port.ts'
+import type { Timer } from '../runtime/clock.ts'
+import { ulid } from '../runtime/ulid.ts'
+import type { Context } from './context.ts'
+import { factsOf } from './facts.ts'
+import type { Txn } from './txn.ts'
+
+export class Unsettled {
+  readonly #waiting: Txn[] = []
+  #timer: Timer | null = null
+  #busy = false
+
+  count(): number {
+    return this.#waiting.length
+  }
+
+  /** False when the list is full: the caller must stop taking new work; start-up recovery settles the rest. */
+  add(txn: Txn): boolean {
+    if (this.#waiting.length >= UNSETTLED_MAX) return false
+    this.#waiting.push(txn)
+    return true
+  }
+
+  start(context: Context): void {
+    this.#timer = context.clock.every(UNSETTLED_RETRY_MS, () => {
+      if (this.#busy || this.#waiting.length === 0) return
+      this.#busy = true
+      this.#settleAll(context)
+        .catch((error: unknown) => context.observer.failed('unsettled', error))
+        .finally(() => {
+          this.#busy = false
+        })
+    })
+  }
+
+  stop(): void {
+    this.#timer?.cancel()
+  }
+
+  async #settleAll(context: Context): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const txn = this.#waiting[0]!
+      try {
+        await settle(txn, context)
+      } catch (error) {
+        if (error instanceof JournalUnavailable) return // not back yet; tried again
+        context.observer.failed('unsettled', error)
+      }
+      this.#waiting.shift()
+    }
+  }
+}
+
+async function settle(txn: Txn, context: Context): Promise<void> {
+  const left = txn.route !== '' && txn.route !== 'on_us' && txn.sentStan !== ''
+  if (left) {
+    const result = await context.journal.conclude({
+      txnId: txn.id,
+      state: 'timed_out',
+      answer: { ...txn.answer, reason: 'malfunction' },
+      movements: [],
+      reversal: 'link_lost',
+      events: [{ atMs: context.clock.wallMs(), what: 'outcome.settled_late', detail: txn.route }],
+    })
+    context.wakeSaf(txn.route)
+    if (result.applied || result.state !== 'approved') return
+  }
+  const facts = { ...factsOf(txn, context), id: ulid(context.clock, context.random) }
+  await context.journal.reverse({
+    facts: { ...facts, businessKey: `U|${txn.businessKey}` },
+    originalKey: txn.businessKey,
+    reversedAmountMinor: null,
+    events: [{ atMs: context.clock.wallMs(), what: 'outcome.undone', detail: 'database was away' }],
+  })
+  if (left) context.wakeSaf(txn.route)
+}
