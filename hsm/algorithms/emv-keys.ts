@@ -241,13 +241,15 @@ export function deriveTreeSessionKey(
   const counter = (atc[0]! << 8) | atc[1]!
   let grandparent = Uint8Array.from(iv)
   let parent = Uint8Array.from(cardKey)
-  for (let level = height - 1; level >= 0; level--) {
+  for (let level = height - 1; level >= 1; level--) {
     const j = Math.floor(counter / branch ** level)
     const child = Uint8Array.from(treeChild(parent, grandparent, j, branch))
     grandparent = parent
     parent = child
   }
-  const key = withOddParity(xor(parent, grandparent))
-  wipe(parent)
+  // The leaf is mixed with its grandparent (EMV 4.1 Book 2, A1.3.2).
+  const leaf = treeChild(parent, grandparent, counter, branch)
+  const key = withOddParity(xor(leaf, grandparent))
+  wipe(leaf, parent)
   return key
 }

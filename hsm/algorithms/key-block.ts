@@ -9,6 +9,7 @@
 import { randomBytes } from 'node:crypto'
 
 import { concat, equalConstantTime, fromAscii, fromHex, toHex, wipe, xor } from './bytes.ts'
+import { cbcDecrypt, counterMode } from './cipher-modes.ts'
 import type { BlockCipher, CipherFactory } from './cipher.ts'
 import { AlgorithmError, demand } from './errors.ts'
 import { cmac, macAlgorithm1 } from './mac.ts'
@@ -221,31 +222,6 @@ export function keyBlockKeys(
     encryption: cipherOf(name, bytes.encryption),
     authentication: cipherOf(name, bytes.authentication),
   }
-}
-
-/** Counter mode with the whole 16-byte block as big-endian counter (ISO 20038 uses IV = MAC). */
-function counterMode(cipher: BlockCipher, iv: Uint8Array, data: Uint8Array): Uint8Array {
-  const counter = Uint8Array.from(iv)
-  const out = Uint8Array.from(data)
-  for (let at = 0; at < out.length; at += counter.length) {
-    const stream = cipher.encryptEcb(counter)
-    const end = Math.min(at + stream.length, out.length)
-    for (let i = at; i < end; i++) out[i] = out[i]! ^ stream[i - at]!
-    for (let i = counter.length - 1; i >= 0; i--) {
-      counter[i] = (counter[i]! + 1) & 0xff
-      if (counter[i] !== 0) break
-    }
-  }
-  return out
-}
-
-function cbcDecrypt(cipher: BlockCipher, iv: Uint8Array, data: Uint8Array): Uint8Array {
-  const out = cipher.decryptEcb(data)
-  const size = cipher.blockBytes
-  for (let i = 0; i < out.length; i++) {
-    out[i] = out[i]! ^ (i < size ? iv[i]! : data[i - size]!)
-  }
-  return out
 }
 
 /** Padding of the clear field: given, or random up to a whole block (none in counter mode). */

@@ -115,11 +115,12 @@ export function decodeIso0(block: Uint8Array, pan: string): PinDigits {
 
 /**
  * Format 1 (Thales 05) clear block.
- * @param fill 14 minus PIN length nibbles (values 0 to 15); random when absent
+ * @param fill at least 14 minus PIN length nibbles (values 0 to 15), of which the first are used;
+ *   random when absent
  */
 export function encodeIso1(pin: PinDigits, fill?: Uint8Array): Uint8Array {
   const nibbles = fill ?? randomNibbles(14 - pin.length, 0)
-  demand(nibbles.length === 14 - pin.length, 'length', 'fill of a format 1 block')
+  demand(nibbles.length >= 14 - pin.length, 'length', 'fill of a format 1 block')
   return pinField(1, pin, (at) => nibbles[at]!)
 }
 
@@ -138,10 +139,14 @@ export function decodeIso2(block: Uint8Array): PinDigits {
   return readPinField(block, 2, isF)
 }
 
-/** The clear PIN field of format 3, before the PAN is added. `fill` nibbles are A to F. */
+/**
+ * The clear PIN field of format 3, before the PAN is added.
+ * @param fill at least 14 minus PIN length nibbles (values 10 to 15), of which the first are used;
+ *   random when absent
+ */
 export function pinFieldIso3(pin: PinDigits, fill?: Uint8Array): Uint8Array {
   const nibbles = fill ?? randomNibbles(14 - pin.length, 0xa)
-  demand(nibbles.length === 14 - pin.length, 'length', 'fill of a format 3 block')
+  demand(nibbles.length >= 14 - pin.length, 'length', 'fill of a format 3 block')
   for (const nibble of nibbles) demand(isAToF(nibble), 'filler', 'fill of a format 3 block')
   return pinField(3, pin, (at) => nibbles[at]!)
 }

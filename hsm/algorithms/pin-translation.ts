@@ -45,15 +45,19 @@ export const PIN_BLOCK_FORMATS = [
 ] as const
 export type PinBlockFormat = (typeof PIN_BLOCK_FORMATS)[number]
 
-/** Enciphers a PIN in `format`. `pan` is the whole PAN, needed by formats that bind it. */
+/**
+ * Enciphers a PIN in `format`. `pan` is the whole PAN, needed by formats that bind it.
+ * @param fill free nibbles of formats 1 and 3, or 8 bytes of format 4; random when absent
+ */
 export function encryptPin(
   cipher: BlockCipher,
   format: PinBlockFormat,
   pin: PinDigits,
   pan: string,
+  fill?: Uint8Array,
 ): Uint8Array {
-  if (format === 'iso4') return encryptIso4(cipher, pin, pan)
-  const clear = encodeClear(format, pin, pan)
+  if (format === 'iso4') return encryptIso4(cipher, pin, pan, fill)
+  const clear = encodeClear(format, pin, pan, fill)
   try {
     return cipher.encryptEcb(clear)
   } finally {
@@ -83,16 +87,21 @@ export function blockBytesOf(format: PinBlockFormat): 8 | 16 {
   return format === 'iso4' || format.includes('sm4') ? 16 : 8
 }
 
-function encodeClear(format: PinBlockFormat, pin: PinDigits, pan: string): Uint8Array {
+function encodeClear(
+  format: PinBlockFormat,
+  pin: PinDigits,
+  pan: string,
+  fill: Uint8Array | undefined,
+): Uint8Array {
   switch (format) {
     case 'iso0':
       return encodeIso0(pin, pan)
     case 'iso1':
-      return encodeIso1(pin)
+      return encodeIso1(pin, fill)
     case 'iso2':
       return encodeIso2(pin)
     case 'iso3':
-      return encodeIso3(pin, pan)
+      return encodeIso3(pin, pan, fill)
     case 'unionpay_no_pan':
       return encodeUnionPay(pin)
     case 'unionpay_pan':

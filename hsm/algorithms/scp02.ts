@@ -1,0 +1,50 @@
+// Secure channel SCP02 (GlobalPlatform card specification, appendix E): session keys and
+// cryptograms of card personalisation. Called by personalisation and the calculator.
+
+import { concat } from './bytes.ts'
+import type { BlockCipher } from './cipher.ts'
+import { demand } from './errors.ts'
+import { macAlgorithm1 } from './mac.ts'
+
+/** Derivation constants (GlobalPlatform 2.1.1, E.4.1). */
+export const SCP02_CONSTANTS = { enc: 0x0182, cmac: 0x0101, rmac: 0x0102, dek: 0x0181 } as const
+
+/**
+ * Session key, 16 bytes: constant ‖ sequence ‖ zeros in CBC under the static card key.
+ * @param staticKey K1|K2|K1 form of the card's static key
+ * @param constant 2 bytes
+ * @param sequence sequence counter, 2 bytes
+ */
+export function scp02SessionKey(
+  staticKey: BlockCipher,
+  constant: Uint8Array,
+  sequence: Uint8Array,
+): Uint8Array {
+  demand(constant.length === 2, 'length', 'SCP02 constant')
+  demand(sequence.length === 2, 'length', 'SCP02 sequence counter')
+  const data = concat(constant, sequence, new Uint8Array(12))
+  return staticKey.encryptCbc(new Uint8Array(8), data)
+}
+
+/**
+ * Card cryptogram: 3DES CBC-MAC, padding 2, of host challenge (8), sequence (2), card challenge (6)
+ * under the ENC session key. Not proved by a public value.
+ */
+export function scp02CardCryptogram(
+  encSession: BlockCipher,
+  hostChallenge: Uint8Array,
+  sequence: Uint8Array,
+  cardChallenge: Uint8Array,
+): Uint8Array {
+  return macAlgorithm1(encSession, concat(hostChallenge, sequence, cardChallenge), { padding: 2 })
+}
+
+/** Host cryptogram: as the card cryptogram with the host challenge last. */
+export function scp02HostCryptogram(
+  encSession: BlockCipher,
+  hostChallenge: Uint8Array,
+  sequence: Uint8Array,
+  cardChallenge: Uint8Array,
+): Uint8Array {
+  return macAlgorithm1(encSession, concat(sequence, cardChallenge, hostChallenge), { padding: 2 })
+}
