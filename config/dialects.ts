@@ -138,12 +138,15 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** An overlay's row changes the keys it names; `null` takes the field away. */
+/** An overlay's row changes the keys it names; `null` takes a key, or the whole field, away. */
 function overlayRows(rows: Rows, overlay: unknown): void {
   if (!isRecord(overlay)) return
   for (const [number, row] of Object.entries(overlay)) {
     if (row === null) delete rows[number]
-    else rows[number] = isRecord(row) ? { ...rows[number], ...row } : (row as Record<string, unknown>)
+    else if (isRecord(row)) {
+      const merged = Object.entries({ ...rows[number], ...row }).filter(([, value]) => value !== null)
+      rows[number] = Object.fromEntries(merged)
+    } else rows[number] = row as Record<string, unknown>
   }
 }
 
