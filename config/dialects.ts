@@ -20,33 +20,33 @@ const lengthCoding = z.enum(['ascii', 'ebcdic', 'bcd', 'binary'])
 const secret = z.enum(['no', 'pan', 'track', 'drop'])
 const count = z.int().min(1).max(9999)
 
-const position = z.strictObject({ name: z.string(), length: count, secret: secret.optional() })
+const position = z.strictObject({ name: z.string(), length: count, secret: secret.exactOptional() })
 
 const field = z.strictObject({
   name: z.string().regex(/^[a-z][a-z0-9_]*$/, 'must be snake_case'),
   kind: z.enum(['n', 'a', 'an', 'as', 'ns', 'ans', 'anp', 'z', 'b', 'x+n']),
   length: z.enum(['fixed', 'l', 'll', 'lll', 'llll']),
   max: count,
-  min: z.int().min(0).max(9999).optional(),
-  coding: coding.optional(),
-  length_coding: lengthCoding.optional(),
-  length_unit: z.enum(['digits', 'bytes', 'bytes-or-digits']).optional(),
-  pad: z.enum(['0', 'f']).optional(),
-  secret: secret.optional(),
+  min: z.int().min(0).max(9999).exactOptional(),
+  coding: coding.exactOptional(),
+  length_coding: lengthCoding.exactOptional(),
+  length_unit: z.enum(['digits', 'bytes', 'bytes-or-digits']).exactOptional(),
+  pad: z.enum(['0', 'f']).exactOptional(),
+  secret: secret.exactOptional(),
   shape: z.enum([
     'ber-tlv', 'visa-datasets', 'visa-bitmap-8', 'visa-bitmap-3', 'cups-usage', 'cups-usages',
     'mastercard-elements', 'positions',
-  ]).optional(),
-  parts: z.array(position).optional(),
+  ]).exactOptional(),
+  parts: z.array(position).exactOptional(),
 })
 
 const defaults = z.strictObject({
   n: coding,
-  n_variable: coding.optional(),
+  n_variable: coding.exactOptional(),
   text: coding,
   z: coding,
   b: coding,
-  b_variable: coding.optional(),
+  b_variable: coding.exactOptional(),
   'x+n': coding,
   length: lengthCoding,
 })
@@ -55,17 +55,17 @@ const defaults = z.strictObject({
 const file = z.strictObject({
   name: z.string().regex(NAME, 'must be lower case letters, digits and hyphens'),
   description: z.string(),
-  extends: z.string().regex(NAME).optional(),
+  extends: z.string().regex(NAME).exactOptional(),
   mti: z.strictObject({ coding: z.enum(['ascii', 'ebcdic', 'bcd']) }),
   bitmap: z.strictObject({
     coding: z.enum(['binary', 'hex-ascii', 'hex-ebcdic']),
     count: z.union([z.literal(1), z.literal(2), z.literal(3)]),
   }),
   header: z.enum(['none', 'visa']),
-  framing: z.string().optional(),
+  framing: z.string().exactOptional(),
   defaults,
   fields: z.record(z.string().regex(/^([2-9]|[1-9][0-9]|1[0-8][0-9]|19[0-2])$/, 'must be 2 to 192'), field),
-  meaning: z.unknown().optional(),
+  meaning: z.unknown().exactOptional(),
 })
 
 export type DialectFile = z.infer<typeof file>
