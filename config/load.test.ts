@@ -245,6 +245,13 @@ const RULE_ROWS: Row[] = [
     says: /alternates\[1\]: there is no link of this name.*did you mean partner\?/,
   },
   {
+    name: 'a link that may reach a link that does not exist',
+    rule: 'links may reach scheme links',
+    change: ['    connections_max: 1000\n', '    connections_max: 1000\n    may_reach: [cusp]\n'],
+    at: 'cusp',
+    says: /may_reach\[0\]: there is no scheme link of this name; write any, or some of .*cups\?/,
+  },
+  {
     name: 'one prefix with two routes',
     rule: 'routes do not collide',
     change: ['prefix: "4",', 'prefix: "62",'],

@@ -59,6 +59,7 @@ export const RULES: readonly Rule[] = [
   { name: 'terminal ids are unique per link', check: terminalIdsUnique },
   { name: 'routes have one prefix or range', check: routesHaveOneKey },
   { name: 'routes lead to scheme links', check: routesLeadSomewhere },
+  { name: 'links may reach scheme links', check: linksMayReach },
   { name: 'routes do not collide', check: routesDoNotCollide },
   { name: 'own cards are routed on us', check: ownCardsOnUs },
   { name: 'demonstration keys need a demonstration', check: demonstrationKeys },
@@ -253,6 +254,17 @@ function routesLeadSomewhere(draft: Draft, report: Report): void {
     }
     if (value.to === 'on_us' && value.alternates.length > 0) {
       report([...at, 'alternates'], 'own cards have no alternate route', 'remove alternates')
+    }
+  }
+}
+
+function linksMayReach(draft: Draft, report: Report): void {
+  const names = [...draft.linkRoles].filter(([, role]) => role !== 'terminals').map(([name]) => name)
+  for (const { at, value } of draft.links) {
+    for (const [i, link] of value.may_reach.entries()) {
+      if (link === 'any' || names.includes(link)) continue
+      const todo = `write any, or some of ${names.join(', ')}${suggestion(link, names)}`
+      report([...at, 'may_reach', i], 'there is no scheme link of this name', todo)
     }
   }
 }

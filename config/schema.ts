@@ -146,6 +146,8 @@ const anyLink = {
   ),
 } as const
 
+const mayReach = z.array(z.string()).max(64)
+
 const terminalsLink = z.strictObject({
   role: z.literal('terminals').describe('a listening port for POS terminals or ATMs'),
   ...anyLink,
@@ -158,10 +160,11 @@ const terminalsLink = z.strictObject({
   ),
   terminal_wait_ms: wholeNumber(
     1_000,
-    180_000,
+    60_000,
     defaults.TERMINAL_WAIT_MS,
     'how long the terminals wait for an answer before they reverse by themselves',
   ),
+  may_reach: mayReach.default(['any']).describe('links its requests may be sent to, or any'),
 })
 
 const schemeLink = z.strictObject({
@@ -176,6 +179,9 @@ const schemeLink = z.strictObject({
     'accepted connections at once; one more is closed when it opens',
   ),
   peer_institution: digits(1, 11).describe("the peer's institution id or station id"),
+  may_reach: mayReach
+    .default([])
+    .describe('links its requests may be sent to besides on_us, or any'),
   sign_on: z.boolean().default(true).describe('false: financials need no sign-on on this link'),
   keys_required: z.boolean().default(true).describe('true: no financials before working keys'),
   key_exchange_key: keyName
@@ -185,7 +191,7 @@ const schemeLink = z.strictObject({
   pending_max: wholeNumber(1, 65_536, defaults.PENDING_MAX, 'requests that may wait for answers'),
   reply_timeout_ms: wholeNumber(
     500,
-    120_000,
+    58_000,
     defaults.REPLY_TIMEOUT_MS,
     'after this a request counts as unanswered and is reversed',
   ),
