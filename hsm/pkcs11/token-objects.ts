@@ -1,0 +1,44 @@
+// How our keys are named and marked as objects of a token. Used by token-keys.ts, token.ts and
+// provisioning. CKA_LABEL is the key's name; CKA_ID says its one purpose, `switchyard:<usage>`.
+// A key that must also work as single DES has a second object, K1|K1|K1, under `<name>#single`.
+
+import pkcs11js from 'pkcs11js'
+
+import type { KeyUsage } from '../port.ts'
+import type { KeyHandle, KeyType, TokenSession } from './session.ts'
+
+/** Purposes of keys in the token: those of the port and the two that protect other keys. */
+export type TokenUsage = KeyUsage | 'kbpk' | 'vault'
+
+const ID_PREFIX = 'switchyard:'
+const SINGLE_SUFFIX = '#single'
+
+/** CKA_ID of a key with this purpose. */
+export function idOf(usage: TokenUsage): string {
+  return ID_PREFIX + usage
+}
+
+/** Label of the K1|K1|K1 object that belongs to a key. */
+export function singleLabel(name: string): string {
+  return name + SINGLE_SUFFIX
+}
+
+/** Whether a CKA_ID is that of `usage`. An object without our mark has no purpose here. */
+export function hasUsage(session: TokenSession, key: KeyHandle, usage: TokenUsage): boolean {
+  const [id] = session.attributes(key, [pkcs11js.CKA_ID])
+  return id?.toString('latin1') === idOf(usage)
+}
+
+const TYPES = new Map<number, KeyType>([
+  [pkcs11js.CKK_DES2, 'des2'],
+  [pkcs11js.CKK_DES3, 'des3'],
+  [pkcs11js.CKK_AES, 'aes'],
+])
+
+/** Key type of an object; `secret` for anything that is no 3DES or AES key. */
+export function keyTypeOf(session: TokenSession, key: KeyHandle): KeyType {
+  const [value] = session.attributes(key, [pkcs11js.CKA_KEY_TYPE])
+  // CK_ULONG in the machine's order: little-endian on every platform that is supported.
+  const type = value !== undefined && value.length >= 4 ? value.readUInt32LE(0) : -1
+  return TYPES.get(type) ?? 'secret'
+}
