@@ -154,6 +154,11 @@ export class MessageBuilder {
   }
 }
 
+/** The response code with which a transaction was answered in its own dialect. */
+export function answerCodeOf(txn: Txn): string {
+  return txn.link.settings.meaning.response_codes[txn.answer.reason] ?? ''
+}
+
 function fillOf(table: Readonly<Record<string, string>>): Fill {
   return Object.entries(table).map(([field, name]) => [Number(field), itemNamed(name)] as const)
 }

@@ -10,7 +10,7 @@ import type { Link } from '../link/contract.ts'
 import type { PanVault } from '../pan-vault.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
-import type { BinTable } from '../../routing/bin-table.ts'
+import type { Routes } from '../../routing/choose.ts'
 import type { Numbers } from './numbers.ts'
 import type { Calendar } from './calendar.ts'
 import type { Txn } from './txn.ts'
@@ -28,7 +28,6 @@ export interface Terminal {
 
 /** Our own card ranges and the keys that verify them. */
 export interface Issuer {
-  name: string
   currency: string
   pvk: string
   cvk: string
@@ -44,7 +43,8 @@ export interface LinkProfile {
   pinFormat: PinBlockFormat
   macRequired: boolean
   keyExchangeKey: string // the KEK under which the peer sends working keys, or empty
-  replyTimeoutMs: number
+  replyTimeoutMs: number // of a scheme link
+  terminalWaitMs: number // of a terminal link: when its terminals give up
   mayReach: readonly string[] // routes its requests may take
 }
 
@@ -54,6 +54,15 @@ export interface Observer {
   lateAnswer(link: string, owner: string, responseCode: string): void
   unmatchedAnswer(link: string, nearOwner: string, field: number): void
   unmappedCode(link: string, code: string): void
+  reversalQueued(route: string, txn: string, cause: string): void
+  safAttempted(
+    route: string,
+    txn: string,
+    outcome: 'acknowledged' | 'refused' | 'timed_out' | 'not_sent' | 'parked',
+    attempt: number,
+    responseCode: string,
+  ): void
+  rejected(link: string): void
   failed(where: string, error: unknown): void
 }
 
@@ -65,12 +74,11 @@ export interface Context {
   vault: PanVault
   numbers: Numbers
   calendar: Calendar
-  bins: BinTable
+  routes: Routes
   links: ReadonlyMap<string, Link>
   profiles: ReadonlyMap<string, LinkProfile>
   terminals: ReadonlyMap<string, Terminal> // by link name and terminal id, see terminalKey
-  issuers: ReadonlyMap<string, Issuer> // by route target name of the BIN table
-  country: string // ISO 3166 numeric of the acquirer
+  issuerOf(pan: string): Issuer | null
   observer: Observer
   /** Working keys that became known while running: kept in force by name. */
   keepKey(name: string, block: string, kcv: Uint8Array, usage: string): Promise<void>

@@ -66,8 +66,10 @@ export function flowsFor(
 /** Takes the steps in order until one says that there is nothing more to find out. */
 export async function walkFlow(flow: Flow, txn: Txn, context: Context): Promise<Next> {
   for (const step of flow) {
+    const started = context.clock.monotonicMs()
     const outcome = step(txn, context)
     const next = typeof outcome === 'string' ? outcome : await outcome
+    txn.took(step.name, context.clock.monotonicMs() - started)
     if (next !== 'next') return next
   }
   return 'answer'

@@ -78,7 +78,7 @@ export class Pipeline implements LinkHandlers {
   }
 
   rejected(link: Link, _envelope: Uint8Array, _original: Uint8Array): void {
-    this.#context.observer.failed('link.rejected', new Error(`${link.settings.name} refused a message`))
+    this.#context.observer.rejected(link.settings.name)
   }
 
   unmatched(message: Message, late: { key: string; owner: string } | null, near: NearMiss | null): void {

@@ -89,7 +89,8 @@ export class SafDrain {
     const rule = this.#builder.meaning.reversal
     if (!rule) return journal.safPark(row.id, '', 'the network has no reversal message')
     if (row.attempts >= this.#settings.attemptsMax) {
-      return journal.safPark(row.id, '', 'attempts used up')
+      await journal.safPark(row.id, '', 'attempts used up')
+      return this.#told(row, 'parked', '')
     }
     const stan = row.reversalStan || (rule.reuse_stan ? row.sentStan : this.#stan(numbers))
     if (stan === null) return
@@ -100,10 +101,24 @@ export class SafDrain {
     await journal.safAttempt(row.id, stan, at, next)
     const mti = row.attempts === 0 ? rule.mti : rule.repeat_mti
     const ending = await this.#exchange(row, mti, stan, at)
-    if (ending.kind === 'silent') return // due again at `next`
-    if (rule.accepted.includes(ending.code)) return journal.safAcknowledge(row.id, ending.code)
-    if (rule.retry.includes(ending.code)) return
-    return journal.safPark(row.id, ending.code, 'the network refused it')
+    if (ending.kind === 'silent') return this.#told(row, 'timed_out', '') // due again at `next`
+    const { code } = ending
+    if (rule.accepted.includes(code)) {
+      await journal.safAcknowledge(row.id, code)
+      return this.#told(row, 'acknowledged', code)
+    }
+    if (rule.retry.includes(code)) return this.#told(row, 'refused', code)
+    await journal.safPark(row.id, code, 'the network refused it')
+    this.#told(row, 'parked', code)
+  }
+
+  #told(
+    row: SafRow,
+    outcome: 'acknowledged' | 'refused' | 'timed_out' | 'not_sent' | 'parked',
+    code: string,
+  ): void {
+    const { observer } = this.#context
+    observer.safAttempted(row.destination, row.txnId, outcome, row.attempts + 1, code)
   }
 
   #stan(numbers: Context['numbers']): string | null {

@@ -105,6 +105,8 @@ export class Txn {
   replayed = false
 
   readonly events: TimelineEvent[] = []
+  /** Microseconds by step, for the log line; steps that took nothing measurable are left out. */
+  readonly stepsUs: Record<string, number> = {}
   /** Transactions whose request is the same as this one and wait for its answer. */
   readonly waiting: Txn[] = []
 
@@ -117,6 +119,12 @@ export class Txn {
   /** Adds to the timeline, within its bound; `detail` is a closed word or a number, never card data. */
   note(atMs: number, what: string, detail: string): void {
     if (this.events.length < TIMELINE_EVENTS_MAX) this.events.push({ atMs, what, detail })
+  }
+
+  /** Counts the time a step took, milliseconds with a fraction. */
+  took(step: string, elapsedMs: number): void {
+    const us = Math.round(elapsedMs * 1000)
+    if (us > 0) this.stepsUs[step] = (this.stepsUs[step] ?? 0) + us
   }
 
   /** Sets the reason; the other parts of the answer stay what they are. */

@@ -7,7 +7,7 @@
 
 import type { AnswerHandler, Link, Message } from '../../link/contract.ts'
 import type { OutcomeRequest, ReversalCause } from '../../journal/port.ts'
-import { FORWARD_BUDGET_MS_MIN, REPLY_TIMEOUT_MS_MAX } from '../../limits.ts'
+import { ANSWER_MARGIN_MS, FORWARD_BUDGET_MS_MIN, REPLY_TIMEOUT_MS_MAX } from '../../limits.ts'
 import { isApproved, type Reason } from '../../reasons.ts'
 import { refuse, type Context, type Next } from '../context.ts'
 import { acquirerMovements } from '../facts.ts'
@@ -82,7 +82,9 @@ async function exchange(
 /** The moment after which an answer is of no use: the link's own timeout, and the terminal's wait less our margin. */
 function deadlineOf(txn: Txn, context: Context): number {
   const reply = context.profiles.get(txn.route)?.replyTimeoutMs ?? REPLY_TIMEOUT_MS_MAX
-  return txn.message.receivedMono + Math.min(reply, REPLY_TIMEOUT_MS_MAX)
+  const wait = context.profiles.get(txn.link.settings.name)?.terminalWaitMs ?? 0
+  const budget = wait > 0 ? wait - ANSWER_MARGIN_MS : REPLY_TIMEOUT_MS_MAX
+  return txn.message.receivedMono + Math.min(reply, budget)
 }
 
 function send(
@@ -175,7 +177,10 @@ async function conclude(
       reversal,
       events: txn.events.splice(0),
     })
-    if (reversal) context.wakeSaf(txn.route)
+    if (reversal) {
+      context.observer.reversalQueued(txn.route, txn.id, reversal)
+      context.wakeSaf(txn.route)
+    }
     if (!result.applied) return refuse(txn, 'timeout') // something else settled it first
     return 'answer'
   } catch (error) {

@@ -22,7 +22,10 @@ export async function reverseOriginal(txn: Txn, context: Context): Promise<Next>
   const original = result.original
   if (original) {
     txn.route = original.route
-    if (original.route !== 'on_us' && result.outcome === 'reversed') context.wakeSaf(original.route)
+    if (original.route !== 'on_us' && result.outcome === 'reversed') {
+      context.observer.reversalQueued(original.route, original.txnId, 'terminal_request')
+      context.wakeSaf(original.route)
+    }
     const rrn = original.answer?.networkRrn
     if (rrn) txn.answer = { ...txn.answer, networkRrn: rrn }
   }

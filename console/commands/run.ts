@@ -1,0 +1,42 @@
+/**
+ * `switchyard run`: the switch alone, in this process. `switchyard start` runs it as a child beside everything else.
+ *
+ * With an IPC channel it reports `{type: 'ready'}` and ends when its parent ends. SIGTERM and SIGINT drain; a second one
+ * ends at once.
+ */
+
+import type { Command } from 'commander'
+import { CommandFailed, withExamples } from '../help.ts'
+
+export function register(program: Command): void {
+  const command = program
+    .command('run')
+    .summary('run the switch alone')
+    .description('Runs the switch with an existing database and token until it is told to stop.')
+    .option('--config <file>', 'configuration file or directory')
+    .action(run)
+  withExamples(command, ['switchyard run --config /etc/switchyard'])
+}
+
+async function run(options: { config?: string }): Promise<void> {
+  const { environment, loadConfig } = await import('../../config/load.ts')
+  const { startSwitch } = await import('../../switch/main.ts')
+  const { config, home, databaseUrl } = loadConfig(options.config ?? environment().configPath)
+  if (!databaseUrl) {
+    throw new CommandFailed('no database', 'set SWITCHYARD_DATABASE_URL, or use switchyard start')
+  }
+  const running = await startSwitch({ config, home, databaseUrl })
+  let stopping = false
+  const end = (): void => {
+    if (stopping) process.exit(1)
+    stopping = true
+    void running.stop().then(
+      () => process.exit(0),
+      () => process.exit(1),
+    )
+  }
+  process.on('SIGTERM', end)
+  process.on('SIGINT', end)
+  process.on('disconnect', end)
+  process.send?.({ type: 'ready' })
+}
