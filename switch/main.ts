@@ -16,7 +16,7 @@ import { findModule, SOFTHSM_PATHS, SOFTOKN_PATHS } from '../hsm/pkcs11/module-p
 import { useSoftHsmConfiguration } from '../hsm/pkcs11/environment.ts'
 import { Pkcs11Hsm } from '../hsm/pkcs11/pkcs11-hsm.ts'
 import type { Hsm } from '../hsm/port.ts'
-import { startOps, type Ops } from '../console/ops/http.ts'
+import { startOps, type Ops, type ProbeResult } from '../console/ops/http.ts'
 import { buildRoutes } from '../routing/choose.ts'
 import { compileDialect, type Dialect } from './codec/dialect.ts'
 import { framingFor } from './framing/framings.ts'
@@ -368,7 +368,6 @@ function lifeOf(
   const { ports, links, drains, pipeline, unsettled, context } = parts
   const { log, meters, hsm, journal } = ports
   let ops: Ops | null = null
-  let draining = false
   return {
     async start(): Promise<void> {
       ops = await startOps({
@@ -376,10 +375,9 @@ function lifeOf(
         port: config.operations_http.port,
         registry: meters.registry,
         probes: {
-          draining: () => draining,
-          database: () => journal.healthy(),
-          token: () => Promise.resolve(hsm.status().ready),
-          links: () => [...links.values()].map((link) => ({ name: link.settings.name, state: link.state })),
+          database: async () => told(await journal.healthy(), 'reachable', 'not reachable'),
+          token: () => told(hsm.status().ready, 'ready', 'not ready'),
+          links: () => linksProbe(links),
         },
       })
       meters.setSources({
@@ -392,12 +390,12 @@ function lifeOf(
       log.switchStarted(VERSION, links.size)
     },
     async stop(): Promise<void> {
-      draining = true
+      ops?.drain()
       log.switchDraining('stop')
       for (const drain of drains.values()) drain.stop()
       await Promise.all([...links.values()].map((link) => link.stop(DRAIN_MS_MAX)))
       unsettled.stop()
-      await ops?.close()
+      await ops?.stop()
       log.switchStopped(pipeline.inFlight() + unsettled.count())
     },
   }
@@ -405,4 +403,14 @@ function lifeOf(
 
 function gaugesOf(link: Link): { link: string; state: string; pending: number } {
   return { link: link.settings.name, state: link.state, pending: link.pendingCount() }
+}
+
+function told(ok: boolean, good: string, bad: string): ProbeResult {
+  return { ok, note: ok ? good : bad }
+}
+
+/** Ready when every port that should listen does; a network that is away is told, but does not stop the others. */
+function linksProbe(links: ReadonlyMap<string, Link>): ProbeResult {
+  const states = [...links.values()].map((link) => `${link.settings.name} ${link.state}`)
+  return { ok: true, note: states.join(', ') }
 }
