@@ -17,6 +17,36 @@ interface Noun {
 }
 
 const NOUNS: readonly Noun[] = [
+  {
+    noun: 'message',
+    summary: 'decode, build and explain ISO 8583 messages',
+    load: () => import('./commands/message.ts'),
+  },
+  {
+    noun: 'calc',
+    summary: 'compute payment cryptography with clear test keys',
+    load: () => import('./commands/calc.ts'),
+  },
+  {
+    noun: 'config',
+    summary: 'check and show the configuration',
+    load: () => import('./commands/config.ts'),
+  },
+  {
+    noun: 'run',
+    summary: 'run the switch alone, with an existing database and token',
+    load: () => import('./commands/run.ts'),
+  },
+  {
+    noun: 'txn',
+    summary: 'show what happened to transactions',
+    load: () => import('./commands/txn.ts'),
+  },
+  {
+    noun: 'saf',
+    summary: 'show stored messages: reversals and advices',
+    load: () => import('./commands/saf.ts'),
+  },
 ]
 
 /**
@@ -91,8 +121,10 @@ function helpHint(args: readonly string[]): string {
 function place(error: unknown): string {
   const stack = error instanceof Error ? (error.stack ?? '') : ''
   const root = new URL('..', import.meta.url).href
-  const line = stack.split('\n').find((frame) => frame.includes(root) && !frame.includes('/node_modules/'))
-  return line === undefined ? '' : `(at ${line.slice(line.indexOf(root) + root.length).replace(')', '')})`
+  const ours = (frame: string): boolean => frame.includes(root) && !/node_modules/.test(frame)
+  const line = stack.split('\n').find(ours)
+  if (line === undefined) return ''
+  return `(at ${line.slice(line.indexOf(root) + root.length).replace(')', '')})`
 }
 
 /** `switchyard ... | head` must end quietly when head has seen enough. */
