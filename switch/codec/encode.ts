@@ -148,7 +148,7 @@ function encodeNibbles(
   const count = fixed && digitsOnly ? Math.max(text.length, dialect.countMax[field]!) : text.length
   if (!fits(dialect, field, count, (count + 1) >> 1, target, start, out)) return false
   const right = dialect.form[field] === FORM.bcdRight
-  const pad = variant?.pad === 'F' ? 15 : variant?.pad === '0' ? 0 : dialect.pad[field]!
+  const pad = padOf(variant, dialect.pad[field]!)
   const odd = (count & 1) === 1
   let nibble = 0
   let byte = 0
@@ -169,6 +169,14 @@ function encodeNibbles(
   if (odd && !right) target[at++] = (byte << 4) | pad
   out.at = at
   return true
+}
+
+/** The nibble a variant asks for, else the dialect's. */
+function padOf(variant: WireVariant | undefined, own: number): number {
+  const asked = variant?.pad
+  if (asked === undefined || asked.length !== 1) return own
+  const value = nibbleAt(asked, 0)
+  return value > 15 ? own : value
 }
 
 /** Nibble of a digit, of a letter A to F, or of the separator `=` (D); 255 for anything else. */
@@ -192,7 +200,7 @@ function encodeSigned(
   const zero = check === CHECK.signEbcdic ? 0xf0 : 0x30
   const odd = (count & 1) === 0
   let nibble = odd ? 1 : 0
-  let byte = odd && variant?.pad === 'F' ? 15 : 0
+  let byte = odd ? padOf(variant, dialect.pad[field]!) : 0
   for (let i = 1; i < count; i++) {
     const digit = text.charCodeAt(i) - 0x30
     if (digit < 0 || digit > 9) return fail(out, 'not_digits')

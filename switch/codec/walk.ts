@@ -127,17 +127,13 @@ function readBitmap(
     return true
   }
   const table = dialect.bitmapCoding === 'hex-ebcdic' ? HEX_VALUE_EBCDIC : HEX_VALUE
-  let bad = 0
+  if (!isHex(frame, at, at + 16, table)) return false
   for (let word = 0; word < 2; word++) {
     let value = 0
-    for (let i = 0; i < 8; i++) {
-      const nibble = table[frame[at++]!]!
-      bad |= nibble
-      value = (value << 4) | (nibble & 15)
-    }
+    for (let i = 0; i < 8; i++) value = (value << 4) | table[frame[at++]!]!
     bits[index + word] = value
   }
-  return bad < 16
+  return true
 }
 
 /** Records one field; returns the offset after it, -1 with the fault filled. */
@@ -274,21 +270,22 @@ function checkBcd(
 function checkHex(
   frame: Uint8Array, start: number, stop: number, table: Uint8Array, field: number, fault: Fault,
 ): boolean {
-  // Both cases of letters are read, one case per value, so that the same bytes can be written again.
+  return isHex(frame, start, stop, table) || fault.refuse('not_hex', field, start)
+}
+
+/** Both cases of letters are read, but one case per value, so that the same bytes can be written again. */
+function isHex(frame: Uint8Array, start: number, stop: number, table: Uint8Array): boolean {
   let upper = false
   let lower = false
   for (let at = start; at < stop; at++) {
     const byte = frame[at]!
     const value = table[byte]!
-    if (value > 15) return fault.refuse('not_hex', field, at)
-    if (value > 9) {
-      const small = table === HEX_VALUE ? byte >= 0x61 : byte < 0xc0
-      if (small) lower = true
-      else upper = true
-      if (lower && upper) return fault.refuse('not_hex', field, at)
-    }
+    if (value > 15) return false
+    if (value < 10) continue
+    if (table === HEX_VALUE ? byte >= 0x61 : byte < 0xc0) lower = true
+    else upper = true
   }
-  return true
+  return !(lower && upper)
 }
 
 function checkSigned(

@@ -27,8 +27,8 @@ export interface Produced {
 
 /** Variants of the wire that carry no meaning and must survive decode and encode. All default to what we write. */
 export interface WireVariant {
-  /** Nibble that fills an odd BCD count. */
-  pad?: '0' | 'F'
+  /** Nibble that fills an odd BCD count, one hexadecimal digit. */
+  pad?: string
   /** Case of hexadecimal characters. */
   hex?: 'lower'
   /** What the length prefix counts, where two readings are in use. */

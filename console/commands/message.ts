@@ -1,0 +1,59 @@
+// `switchyard message decode|encode|...`: ISO 8583 messages as bytes and as records. Loaded by
+// console/main.ts; needs neither database nor token. Masks card data unless told otherwise.
+import type { Command } from 'commander'
+import { withExamples } from '../help.ts'
+import type { LineOptions } from '../message/run.ts'
+
+/** Adds `message` with its verbs. */
+export function register(program: Command): void {
+  const message = withExamples(
+    program.command('message').description('decodes, builds and explains ISO 8583 messages'),
+    [
+      'echo 0800822000000800000004000000000000001001215717002155F2F2F7F4F2F1F0F0F2F1F5F50001 \\',
+      '  | switchyard message decode --dialect visa',
+      'switchyard message decode --dialect cups --framing cups4 frames.txt > records.jsonl',
+    ],
+  )
+  addDecode(message)
+  addEncode(message)
+}
+
+function addDecode(message: Command): void {
+  withExamples(
+    lineOptions(message.command('decode'))
+      .description('reads one message per line as hexadecimal, prints one JSON record per line')
+      .option('--show-sensitive', 'do not mask PAN, tracks, PIN block and the like')
+      .action(async (file: string, options: LineOptions) => {
+        const { decodeLines } = await import('../message/run.ts')
+        process.exitCode = await decodeLines(file, options)
+      }),
+    [
+      'switchyard message decode --dialect cups-pos --framing 2b+tpdu+app < frames.txt',
+      'switchyard message decode --dialect visa --framing visa --show-sensitive frames.txt',
+    ],
+  )
+}
+
+function addEncode(message: Command): void {
+  withExamples(
+    lineOptions(message.command('encode'))
+      .description('reads one JSON record per line, as decode prints them, prints hexadecimal lines')
+      .action(async (file: string, options: LineOptions) => {
+        const { encodeLines } = await import('../message/run.ts')
+        process.exitCode = await encodeLines(file, options)
+      }),
+    [
+      'switchyard message encode --dialect cups < records.jsonl',
+      `echo '{"mti":"0820","fields":{"7":"0825112400","11":"863743","70":"301"}}' \\`,
+      '  | switchyard message encode --dialect cups --framing cups4',
+    ],
+  )
+}
+
+function lineOptions(command: Command): Command {
+  return command
+    .argument('[file]', 'input, - for standard input', '-')
+    .requiredOption('--dialect <name>', 'how the fields are written: visa, cups, iso87-ascii ...')
+    .option('--framing <name>', 'what stands before the message, or none', 'none')
+    .option('--dialects <directory>', "a directory with a bank's own dialect files")
+}
