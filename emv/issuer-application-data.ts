@@ -2,9 +2,9 @@
 // the risk rules of the authorizer and the simulators. Sources: EMV Book 3 annex C7, Visa VIS,
 // M/Chip, PBOC 3.0 part 5; see the table of layouts below.
 //
-// Visa, JCB, American Express   length ‖ DKI ‖ CVN ‖ CVR (03 + 3 bytes) ‖ [length ‖ discretionary]
-// UnionPay / PBOC               07 ‖ DKI ‖ CVN ‖ CVR (03 + 3) ‖ algorithm ‖ [length ‖ discretionary]
-// Mastercard M/Chip             DKI ‖ CVN ‖ CVR (6) ‖ DAC or ICC dynamic number (2) ‖ counters (8)
+// Visa, JCB, AmEx  length ‖ DKI ‖ CVN ‖ CVR (03 + 3 bytes) ‖ [length ‖ discretionary]
+// UnionPay, PBOC   07 ‖ DKI ‖ CVN ‖ CVR (03 + 3) ‖ algorithm ‖ [length ‖ discretionary]
+// M/Chip           DKI ‖ CVN ‖ CVR (6) ‖ DAC or ICC dynamic number (2) ‖ counters (8)
 
 import { demandEmv } from './faults.ts'
 

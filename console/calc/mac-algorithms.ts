@@ -102,7 +102,10 @@ function retailKey(i: CalcInput): Uint8Array {
 
 function zeroKcv(name: CipherName): CalcAlgorithm {
   return (i) => ({
-    kcv: leftDigits(toHex(zeroCheckValue(softwareCipher(name, i.hex('key')))), i.integer('digits', 6)),
+    kcv: leftDigits(
+      toHex(zeroCheckValue(softwareCipher(name, i.hex('key')))),
+      i.integer('digits', 6),
+    ),
   })
 }
 

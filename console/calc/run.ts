@@ -58,7 +58,8 @@ function parsed(line: string): Record<string, unknown> {
 function refusal(id: unknown, fault: unknown): CalcAnswer {
   const known =
     fault instanceof AlgorithmError || fault instanceof EmvError || fault instanceof CalcInputError
-  if (!known) return { id, error: 'input', detail: 'the inputs do not suit this algorithm' }
+  // A fault of another class is a defect of ours; its text could hold data, so it is not shown.
+  if (!known) return { id, error: 'internal', detail: 'the calculator failed on these inputs' }
   return { id, error: fault.kind, detail: fault.message.slice(fault.kind.length + 2) }
 }
 

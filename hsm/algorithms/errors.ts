@@ -25,7 +25,7 @@ export type AlgorithmErrorKind =
   | 'policy'
   | 'unsupported'
 
-/** Refusal of a payment algorithm; `kind` says why, the message names the input, never its value. */
+/** Refusal of a payment algorithm: `kind` says why, the message names the input, not its value. */
 export class AlgorithmError extends Error {
   readonly kind: AlgorithmErrorKind
 
@@ -36,7 +36,7 @@ export class AlgorithmError extends Error {
   }
 }
 
-/** Throws `kind` about `subject` unless `holds` is true. `subject` is a fixed text, never data. */
+/** Throws `kind` about `subject` unless `holds`. `subject` is a fixed text, never data. */
 export function demand(holds: boolean, kind: AlgorithmErrorKind, subject: string): asserts holds {
   if (!holds) throw new AlgorithmError(kind, subject)
 }

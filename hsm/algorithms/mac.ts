@@ -15,7 +15,7 @@ import { demand } from './errors.ts'
 /** Padding method of ISO/IEC 9797-1, 6.3; 0 is none (data must be whole blocks). */
 export type MacPadding = 0 | 1 | 2 | 3
 
-/** Data padded for a block of `blockBytes` bytes. Throws 'length' for method 0 with a part block. */
+/** Data padded for a block of `blockBytes` bytes. Method 0 throws 'length' for a part block. */
 export function padForMac(data: Uint8Array, padding: MacPadding, blockBytes: 8 | 16): Uint8Array {
   switch (padding) {
     case 0:

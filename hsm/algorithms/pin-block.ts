@@ -271,8 +271,7 @@ function unionPayField(pin: PinDigits, bytes: 8 | 16): Uint8Array {
 function readUnionPayField(field: Uint8Array): PinDigits {
   const nibbles = unpackNibbles(field)
   try {
-    demand(nibbles[0]! <= 1, 'control', 'PIN block format')
-    demand(nibbles[1]! <= 9, 'length', 'PIN length in the block')
+    demand(nibbles[0]! <= 1 && nibbles[1]! <= 9, 'length', 'PIN length in the block')
     const length = nibbles[0]! * 10 + nibbles[1]!
     const inRange = length >= PIN_DIGITS_MIN && length <= PIN_DIGITS_MAX
     demand(inRange, 'length', 'PIN length in the block')
@@ -292,7 +291,7 @@ export function encodeUnionPay(pin: PinDigits, pan?: string): Uint8Array {
   return pan === undefined ? field : xor(field, panField8(pan))
 }
 
-/** PIN of a clear UnionPay block. Throws 'control', 'length', 'digit' or 'filler'. */
+/** PIN of a clear UnionPay block. Throws 'length', 'digit' or 'filler'. */
 export function decodeUnionPay(block: Uint8Array, pan?: string): PinDigits {
   demand(block.length === 8, 'length', 'PIN block must have 8 bytes')
   const field = pan === undefined ? Uint8Array.from(block) : xor(block, panField8(pan))
@@ -313,7 +312,7 @@ export function encodeUnionPaySm4(pin: PinDigits, pan?: string): Uint8Array {
   return pan === undefined ? field : xor(field, unionPayPanField16(pan))
 }
 
-/** PIN of a clear UnionPay SM4 block. Throws 'control', 'length', 'digit' or 'filler'. */
+/** PIN of a clear UnionPay SM4 block. Throws 'length', 'digit' or 'filler'. */
 export function decodeUnionPaySm4(block: Uint8Array, pan?: string): PinDigits {
   demand(block.length === 16, 'length', 'SM4 PIN block must have 16 bytes')
   const field = pan === undefined ? Uint8Array.from(block) : xor(block, unionPayPanField16(pan))

@@ -2,7 +2,14 @@
 // calculation methods). Called by the HSM adapters and the calculator. Results are digit arrays;
 // comparison is constant-time; a failed comparison is a value, not an error.
 
-import { concat, demandDigits, equalConstantTime, packNibbles, unpackNibbles, wipe } from './bytes.ts'
+import {
+  concat,
+  demandDigits,
+  equalConstantTime,
+  packNibbles,
+  unpackNibbles,
+  wipe,
+} from './bytes.ts'
 import type { BlockCipher } from './cipher.ts'
 import { demand } from './errors.ts'
 import type { PinDigits } from './pin-block.ts'
