@@ -64,7 +64,6 @@ export const ITEMS: Readonly<Record<string, Item>> = {
   cups_60: (txn) => cups60(txn),
   visa_60: (txn) => (txn.entryMode.startsWith('05') ? '05000010' : '02000010'),
   // Answers
-  response_code: () => null, // set by build-message.ts, which knows the dialect's table
   settlement_date: (txn, { context }) => txn.answer.settlementDate || context.calendar.localDate(),
   icc_answer: (txn) => txn.answerIcc,
   icc_answer_visa: (txn) => (txn.answerIcc ? visaDataset(txn.answerIcc) : null),
