@@ -9,11 +9,13 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 
 import { demandEmv } from './faults.ts'
+import { parseTlv } from './tlv.ts'
 
 const HASH_BYTES = 20 // SHA-1, hash algorithm indicator 01
 const HEADER = 0x6a
 const TRAILER = 0xbc
 const PAD = 0xbb
+const RECORD_TEMPLATE = 0x70
 const MODULUS_BYTES_MAX = 248 // EMV Book 2, 5.1
 
 /** An RSA public key; the exponent is 3 or 65537 as big-endian bytes. */
@@ -302,21 +304,10 @@ export function staticDataOf(
   return out
 }
 
-/** Content of a record template 70; its length has one to three bytes. */
+/** Content of a record template 70. */
 function templateContent(record: Uint8Array): Uint8Array {
-  demandEmv(record.length >= 2 && record[0] === 0x70, 'format', 'record template')
-  const first = record[1]!
-  let length = first
-  let at = 2
-  if (first === 0x81 && record.length >= 3) {
-    length = record[2]!
-    at = 3
-  } else if (first === 0x82 && record.length >= 4) {
-    length = (record[2]! << 8) | record[3]!
-    at = 4
-  } else {
-    demandEmv(first < 0x80, 'length', 'record template')
-  }
-  demandEmv(at + length === record.length, 'length', 'record template')
-  return record.subarray(at)
+  const items = parseTlv(record)
+  const single = items !== null && items.length === 1 && items[0]!.tag === RECORD_TEMPLATE
+  demandEmv(single, 'format', 'record template')
+  return items[0]!.value
 }
