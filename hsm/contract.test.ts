@@ -9,16 +9,19 @@ import t from 'tap'
 
 import { systemClock } from '../switch/runtime/clock.ts'
 import { seededRandom } from '../switch/runtime/random.ts'
-import { bytes, CONTRACT_IBM3624, CONTRACT_KEYS, contractOf } from './contract.ts'
+import { bytes } from './contract-reference.ts'
+import { CONTRACT_IBM3624, CONTRACT_KEYS } from './contract-rows.ts'
+import { contractOf } from './contract.ts'
 import { findModule } from './pkcs11/module-path.ts'
 import { Pkcs11Hsm } from './pkcs11/pkcs11-hsm.ts'
 import { initializeToken, prepareSoftHsm } from './pkcs11/provisioning.ts'
 import { TokenSession } from './pkcs11/session.ts'
 import { createMasterKeys } from './pkcs11/test-token.ts'
+import type { KeyDirectory } from './port.ts'
 import { SoftwareHsm } from './software/software-hsm.ts'
 
 /** Key blocks by name, as the journal would hold them. */
-function memoryDirectory(): { find(name: string): Promise<string | null>; blocks: Map<string, string> } {
+function memoryDirectory(): KeyDirectory & { blocks: Map<string, string> } {
   const blocks = new Map<string, string>()
   return { blocks, find: (name) => Promise.resolve(blocks.get(name) ?? null) }
 }
@@ -32,7 +35,10 @@ prepareSoftHsm(directory)
 initializeToken(module, 'contract', 'officer-1234', 'user-5678')
 const address = { module, tokenLabel: 'contract', pin: 'user-5678' }
 const session = TokenSession.open(address)
-createMasterKeys(session, CONTRACT_KEYS.map(({ name, usage, hex }) => ({ name, usage, value: bytes(hex) })))
+createMasterKeys(
+  session,
+  CONTRACT_KEYS.map(({ name, usage, hex }) => ({ name, usage, value: bytes(hex) })),
+)
 session.close()
 
 contractOf(t, 'SoftHSM', async (callsMax) => {

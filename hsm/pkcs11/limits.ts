@@ -1,6 +1,6 @@
 // Every bound of the token layer, with its reason. Imported by this folder and by tests.
 
-/** Calls in hand (queued, looked up or in a worker) before `overloaded`: 0.2 s of a token's work. */
+/** Calls in hand (queued, looked up, in a worker) before `overloaded`: 0.2 s of a token's work. */
 export const TOKEN_CALLS_MAX = 4096
 
 /** Calls of one worker task: 64 make the thread hop cost about 1 us each (style.md section 4). */

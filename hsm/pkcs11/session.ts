@@ -224,6 +224,46 @@ export class TokenSession {
     )
   }
 
+  /** An RSA pair of session objects whose private key unwraps and is never shown. */
+  generateRsaPair(bits: number, exponent: Buffer): { publicKey: KeyHandle; privateKey: KeyHandle } {
+    const publicTemplate = [
+      { type: P.CKA_TOKEN, value: false },
+      { type: P.CKA_MODULUS_BITS, value: bits },
+      { type: P.CKA_PUBLIC_EXPONENT, value: exponent },
+      { type: P.CKA_WRAP, value: true },
+    ]
+    const privateTemplate = [
+      { type: P.CKA_TOKEN, value: false },
+      { type: P.CKA_PRIVATE, value: true },
+      { type: P.CKA_SENSITIVE, value: true },
+      { type: P.CKA_EXTRACTABLE, value: false },
+      { type: P.CKA_UNWRAP, value: true },
+      { type: P.CKA_DECRYPT, value: false },
+      { type: P.CKA_SIGN, value: false },
+    ]
+    const mechanism = { mechanism: P.CKM_RSA_PKCS_KEY_PAIR_GEN }
+    const { module, handle } = this
+    return this.#guarded(() =>
+      module.C_GenerateKeyPair(handle, mechanism, publicTemplate, privateTemplate),
+    )
+  }
+
+  /** A public RSA key of another token as a session object that may wrap. */
+  createRsaWrappingKey(modulus: Buffer, exponent: Buffer): KeyHandle {
+    return this.#guarded(() =>
+      this.module.C_CreateObject(this.handle, [
+        { type: P.CKA_CLASS, value: P.CKO_PUBLIC_KEY },
+        { type: P.CKA_KEY_TYPE, value: P.CKK_RSA },
+        { type: P.CKA_TOKEN, value: false },
+        { type: P.CKA_WRAP, value: true },
+        { type: P.CKA_ENCRYPT, value: false },
+        { type: P.CKA_VERIFY, value: false },
+        { type: P.CKA_MODULUS, value: modulus },
+        { type: P.CKA_PUBLIC_EXPONENT, value: exponent },
+      ]),
+    )
+  }
+
   /** A key made by enciphering `data` in ECB under `base`, inside the token. */
   deriveEcb(base: KeyHandle, wide: boolean, data: Uint8Array, shape: KeyShape): KeyHandle {
     const mechanism = wide ? P.CKM_AES_ECB_ENCRYPT_DATA : P.CKM_DES3_ECB_ENCRYPT_DATA
@@ -334,7 +374,8 @@ function templateOf(shape: KeyShape, withLength: boolean): pkcs11js.Template {
   }
   if (shape.label !== undefined) template.push({ type: P.CKA_LABEL, value: shape.label })
   if (shape.id !== undefined) template.push({ type: P.CKA_ID, value: Buffer.from(shape.id) })
-  if (withLength && shape.bytes !== undefined && (shape.type === 'aes' || shape.type === 'secret')) {
+  const variable = shape.type === 'aes' || shape.type === 'secret'
+  if (withLength && shape.bytes !== undefined && variable) {
     template.push({ type: P.CKA_VALUE_LEN, value: shape.bytes })
   }
   return template

@@ -78,7 +78,8 @@ export class TokenWorker {
   #connected(): Connection {
     if (this.#connection !== null) return this.#connection
     if (Atomics.load(this.#setup.pinRefused, 0) !== 0) throw new TokenFault('pin', 'pin_refused')
-    if (this.#monotonicMs() - this.#failedAtMs < RECONNECT_PAUSE_MS) throw new Refused('unavailable')
+    const sinceMs = this.#monotonicMs() - this.#failedAtMs
+    if (sinceMs < RECONNECT_PAUSE_MS) throw new Refused('unavailable')
     try {
       this.#connection = this.#open()
       return this.#connection

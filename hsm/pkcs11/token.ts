@@ -24,7 +24,7 @@ export function openToken(address: TokenAddress): Token {
   return {
     cipher(label: string): BlockCipher {
       const found = session.findKeys(label)
-      if (found.length !== 1) throw new Error(`token has ${found.length} keys of this label: ${label}`)
+      if (found.length !== 1) throw new Error(`token has ${found.length} keys named ${label}`)
       const key = found[0]!
       return new TokenCipher(session, key, keyTypeOf(session, key) === 'aes' ? 'aes' : 'tdes')
     },

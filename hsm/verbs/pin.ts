@@ -110,7 +110,7 @@ function pinKey(
   return key
 }
 
-/** The digits of an enciphered PIN; any fault of the block is one answer, so it cannot be probed. */
+/** The digits of an enciphered PIN; any fault of the block is one answer, so none can be probed. */
 function clearPin(
   key: PaymentKey,
   format: PinBlockFormat,
