@@ -296,7 +296,7 @@ const RULE_ROWS: Row[] = [
   {
     name: 'the PIN where its file belongs is not repeated',
     rule: 'the token PIN is in a file',
-    change: ['pin_file: secrets/switchyard-demo.pin', 'pin_file: "271828"'],
+    change: ['pin_file: secrets/switchyard-demo.user.pin', 'pin_file: "271828"'],
     at: 'pin_file:',
     says: /looks like the PIN itself, not like a file/,
   },

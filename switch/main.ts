@@ -36,6 +36,7 @@ import { Calendar } from './pipeline/calendar.ts'
 import {
   keyNames, terminalKey, type Context, type Issuer, type LinkProfile, type Terminal,
 } from './pipeline/context.ts'
+import { KeyOverlap, previousName } from './pipeline/key-overlap.ts'
 import { Numbers } from './pipeline/numbers.ts'
 import { readerOf, type Reader } from './pipeline/read-request.ts'
 import { Pipeline } from './pipeline/run.ts'
@@ -161,6 +162,14 @@ async function wire(
   const unsettled = new Unsettled()
   const known = async (name: string): Promise<boolean> => (await journal.keyBlock(name)) !== null
   const zoneKeys = new ZoneKeys(systemClock, profiles, known)
+  const overlap = new KeyOverlap(systemClock)
+  const keepPrevious = async (name: string): Promise<void> => {
+    const before = name.startsWith('zone.') ? await keys.find(name) : null
+    if (before === null) return
+    await journal.putKeyBlock(previousName(name), before, '', '')
+    keys.put(previousName(name), before)
+    overlap.replaced(name)
+  }
   const context: Context = {
     clock: systemClock,
     random: systemRandom,
@@ -176,9 +185,11 @@ async function wire(
     profiles,
     terminals: terminalsOf(config),
     issuerOf: issuerFinder(config),
+    overlap,
     observer: observation,
     keepKey: async (name, block, kcv, usage) => {
       const kcvHex = Buffer.from(kcv).toString('hex').toUpperCase()
+      await keepPrevious(name)
       await journal.putKeyBlock(name, block, kcvHex, usage)
       keys.put(name, block)
       observation.keyInForce(name, kcvHex)

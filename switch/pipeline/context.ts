@@ -11,6 +11,7 @@ import type { PanVault } from '../pan-vault.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
 import type { Routes } from '../../routing/choose.ts'
+import type { KeyOverlap } from './key-overlap.ts'
 import type { Numbers } from './numbers.ts'
 import type { Calendar } from './calendar.ts'
 import type { Txn } from './txn.ts'
@@ -79,6 +80,7 @@ export interface Context {
   profiles: ReadonlyMap<string, LinkProfile>
   terminals: ReadonlyMap<string, Terminal> // by link name and terminal id, see terminalKey
   issuerOf(pan: string): Issuer | null
+  overlap: KeyOverlap
   observer: Observer
   /** Working keys that became known while running: kept in force by name. */
   keepKey(name: string, block: string, kcv: Uint8Array, usage: string): Promise<void>

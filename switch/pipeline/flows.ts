@@ -69,7 +69,7 @@ export async function walkFlow(flow: Flow, txn: Txn, context: Context): Promise<
     const started = context.clock.monotonicMs()
     const outcome = step(txn, context)
     const next = typeof outcome === 'string' ? outcome : await outcome
-    txn.took(step.name, context.clock.monotonicMs() - started)
+    txn.took(step.name.replace('#', ''), context.clock.monotonicMs() - started)
     if (next !== 'next') return next
   }
   return 'answer'

@@ -13,6 +13,7 @@ import type { Timer } from '../runtime/clock.ts'
 import type { Pan } from '../secrets.ts'
 import type { MessageBuilder } from './build-message.ts'
 import type { Context } from './context.ts'
+import { verifyMacInOverlap } from './key-overlap.ts'
 import { macInput, macOf, MacTarget } from './mac.ts'
 import { restoreTxn, type Txn, type TxnRecord } from './txn.ts'
 
@@ -157,7 +158,9 @@ export class SafDrain {
     const mac = macOf(rule, answer.view)
     if (!mac) return false
     const data = Uint8Array.from(macInput(rule, answer.view))
-    const result = await this.#context.hsm.verifyMac({ key, algorithm: rule.algorithm, data, mac })
+    const { hsm, overlap } = this.#context
+    const request = { key, algorithm: rule.algorithm, data, mac }
+    const result = await verifyMacInOverlap(hsm, overlap, request)
     return result.outcome === 'ok'
   }
 

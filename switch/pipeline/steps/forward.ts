@@ -11,6 +11,7 @@ import { ANSWER_MARGIN_MS, FORWARD_BUDGET_MS_MIN, REPLY_TIMEOUT_MS_MAX } from '.
 import { isApproved, type Reason } from '../../reasons.ts'
 import { refuse, type Context, type Next } from '../context.ts'
 import { acquirerMovements } from '../facts.ts'
+import { verifyMacInOverlap } from '../key-overlap.ts'
 import { macInput, macOf, MacTarget } from '../mac.ts'
 import type { MessageBuilder } from '../build-message.ts'
 import type { Txn } from '../txn.ts'
@@ -149,7 +150,7 @@ async function answerMacGood(
   if (!rule || rule.answers === 'never') return true
   const mac = macOf(rule, message.view)
   if (!mac) return false
-  const result = await context.hsm.verifyMac({
+  const result = await verifyMacInOverlap(context.hsm, context.overlap, {
     key: context.profiles.get(txn.route)?.macKey ?? '',
     algorithm: rule.algorithm,
     data: Uint8Array.from(macInput(rule, message.view)),

@@ -13,14 +13,17 @@ export async function translatePin(txn: Txn, context: Context): Promise<Next> {
   const target = context.profiles.get(txn.route)
   if (!pan || !target) return refuse(txn, 'malfunction')
   const { format, key } = incomingPin(txn, context)
-  const result = await context.hsm.translatePin({
+  const request = {
     fromKey: key,
     toKey: target.pinKey,
     block: pinBlock.reveal(),
     fromFormat: format,
     toFormat: target.pinFormat,
     pan: pan.reveal(),
-  })
+  }
+  let result = await context.hsm.translatePin(request)
+  const before = result.outcome === 'bad_pin_block' ? context.overlap.previous(key) : null
+  if (before !== null) result = await context.hsm.translatePin({ ...request, fromKey: before })
   txn.note(context.clock.wallMs(), 'token.translate_pin', result.outcome)
   if (result.outcome === 'ok') {
     txn.forwardPinBlock = new Secret('pin_block', result.value)

@@ -5,6 +5,7 @@
  */
 
 import { keyNames, refuse, type Context, type Next } from '../context.ts'
+import { verifyMacInOverlap } from '../key-overlap.ts'
 import { macInput, macOf } from '../mac.ts'
 import type { Txn } from '../txn.ts'
 
@@ -18,7 +19,12 @@ export async function verifyRequestMac(txn: Txn, context: Context): Promise<Next
   if (!mac) return refuse(txn, 'bad_mac')
   const key = txn.terminal ? keyNames.terminalMac(txn.terminal) : profile.macKey
   const data = Uint8Array.from(macInput(rule, view))
-  const result = await context.hsm.verifyMac({ key, algorithm: rule.algorithm, data, mac })
+  const result = await verifyMacInOverlap(context.hsm, context.overlap, {
+    key,
+    algorithm: rule.algorithm,
+    data,
+    mac,
+  })
   txn.note(context.clock.wallMs(), 'token.verify_mac', result.outcome)
   if (result.outcome === 'ok') return 'next'
   if (result.outcome === 'key_missing') return refuse(txn, 'not_signed_on')
