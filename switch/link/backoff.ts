@@ -1,5 +1,6 @@
 /**
- * Pauses between dials: doubling, bounded, and spread so that many links do not dial at the same instant after an outage.
+ * Pauses between dials: doubling, bounded, and spread so that many links do not dial at the same
+ * instant after an outage.
  *
  * Called by lifecycle.ts. It must never wait itself. Source: behaviours.md 46, 50.
  */

@@ -1,10 +1,11 @@
 // hot path
 /**
- * One connection of a link: bytes in, owned frames out. It answers keep-alives, watches the first byte and begun frames,
- * and ends itself, and nothing else, when the stream can no longer be cut.
+ * One connection of a link: bytes in, owned frames out. It answers keep-alives, watches the first
+ * byte and begun frames, and ends itself, and nothing else, when the stream can no longer be cut.
  *
- * Made and driven by lifecycle.ts; fed by the Net adapter. It must never look into a message, and it holds no timer: its
- * owner asks for its next due instant and calls overdue(). Sources: behaviours.md 1, 2, 3; reliability.md S7.
+ * Made and driven by lifecycle.ts; fed by the Net adapter. It must never look into a message, and
+ * it holds no timer: its owner asks for its next due instant and calls overdue(). Sources:
+ * behaviours.md 1, 2, 3; reliability.md S7.
  */
 import type { Framer, Framing, FramingName } from '../framing/framing.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -14,14 +15,22 @@ import type { Connection, ConnectionEvents } from './port.ts'
 /** What a connection tells the link's life-cycle. `closed` comes once. */
 export interface ConnectionOwner {
   opened(connection: LinkConnection): void
-  /** A frame without its length prefix, in a buffer of its own: envelope first, then the message. */
+  /**
+   * A frame without its length prefix, in a buffer of its own: envelope first, then the message.
+   */
   frame(connection: LinkConnection, frame: Buffer, envelopeBytes: number): void
   closed(connection: LinkConnection, cause: string): void
-  /** Something of this connection is due at that monotonic instant, maybe earlier than anything known. */
+  /**
+   * Something of this connection is due at that monotonic instant, maybe earlier than anything
+   * known.
+   */
   wake(dueMono: number): void
 }
 
-/** Framings in which the receiver of a keep-alive sends one back (visa.md section 1); elsewhere nobody answers. */
+/**
+ * Framings in which the receiver of a keep-alive sends one back (visa.md section 1); elsewhere
+ * nobody answers.
+ */
 const KEEP_ALIVE_ECHOED: ReadonlySet<FramingName> = new Set(['visa'])
 
 const NOT_BEGUN = -1
@@ -158,7 +167,8 @@ export class LinkConnection implements ConnectionEvents {
   /** When overdue() could first say something, monotonic ms; Infinity when nothing runs. */
   nextDueMono(): number {
     const settings = this.#settings
-    const first = this.#heard || this.dialled ? NEVER : this.openedMono + settings.firstByteTimeoutMs
+    const spoken = this.#heard || this.dialled
+    const first = spoken ? NEVER : this.openedMono + settings.firstByteTimeoutMs
     const begun = this.#frameBegunMono
     return begun === NOT_BEGUN ? first : Math.min(first, begun + settings.frameTimeoutMs)
   }
@@ -180,6 +190,7 @@ export class LinkConnection implements ConnectionEvents {
     const answersOurs = this.#keepAliveSent
     this.#keepAliveSent = false
     const bytes = this.#framing.keepAlive
-    if (bytes !== null && !answersOurs && KEEP_ALIVE_ECHOED.has(this.#framing.name)) this.write(bytes)
+    const echoed = KEEP_ALIVE_ECHOED.has(this.#framing.name)
+    if (bytes !== null && !answersOurs && echoed) this.write(bytes)
   }
 }

@@ -37,7 +37,7 @@ t.test('sign-on must be answered yes before any financial leaves', async (t) => 
   t.same(stage.peer.heard, ['0820 001'])
 })
 
-t.test('an unanswered sign-on ends the connection and is tried again after the pause', async (t) => {
+t.test('an unanswered sign-on ends the connection and is tried again', async (t) => {
   const stage = new Stage()
   stage.onPeer = (peer) => {
     peer.networkCode = stage.peers.length === 0 ? null : '00'
@@ -113,7 +113,7 @@ t.test('an idle link is asked with an echo, and an answered echo keeps it', asyn
   t.equal(stage.peer.heard.length, 12, 'one echo a minute')
 })
 
-t.test('a half-open peer is found within the echo budget and its waiting requests are lost', async (t) => {
+t.test('a half-open peer is found within the echo budget, its requests are lost', async (t) => {
   const stage = new Stage()
   await stage.listen()
   await stage.link.start()
@@ -154,7 +154,7 @@ t.test('we send the keep-alive of the framing when we have nothing else to say',
     stage.clock.advance(3_000)
     stage.peer.raw(Buffer.from('0000'))
   }
-  t.equal(stage.peer.reader.keepAlives, 2, 'one for each minute of our silence; the peer spoke all the time')
+  t.equal(stage.peer.reader.keepAlives, 2, 'one for each minute of our silence')
   t.same(stage.peer.heard, ['0820 001'])
 })
 
@@ -169,13 +169,16 @@ t.test('a scheme that dials us must sign on before its financials count', async 
   peer.say('0820', { 7: '0105160000', 11: '000003', 33: PEER, 70: '201' })
   peer.say('0820', { 7: '0105160000', 11: '000004', 33: PEER, 70: '301' })
   stage.clock.advance(10)
-  t.same(stage.told.lines, ['notSignedOn 0200 000001', 'notSignedOn 0820 000002', 'notSignedOn 0820 000003'])
+  t.same(stage.told.lines, [
+    'notSignedOn 0200 000001', 'notSignedOn 0820 000002', 'notSignedOn 0820 000003',
+  ])
   t.match(peer.reader.frames, [{ mti: '0830', fields: { 11: '000004', 39: '00', 70: '301' } }])
   peer.say('0820', { 7: '0105160000', 11: '000005', 33: PEER, 70: '001' })
   peer.say('0200', purchaseFields('000006'))
   stage.clock.advance(10)
   t.match(peer.reader.frames[1], {
-    mti: '0830', from: US, to: PEER, fields: { 7: '0105160000', 11: '000005', 33: PEER, 39: '00', 70: '001' },
+    mti: '0830', from: US, to: PEER,
+    fields: { 7: '0105160000', 11: '000005', 33: PEER, 39: '00', 70: '001' },
   })
   t.equal(stage.told.states.at(-1), 'connected ready peer_signed_on')
   t.equal(stage.told.lines.at(-1), 'request 0200 000006')
@@ -212,7 +215,9 @@ t.test('the peer signs off, and signs on again', async (t) => {
   await stage.link.start()
   const peer = stage.dial()
   stage.clock.advance(10)
-  for (const code of ['001', '002']) peer.say('0820', { 7: '0105160000', 11: `000${code}`, 70: code })
+  for (const code of ['001', '002']) {
+    peer.say('0820', { 7: '0105160000', 11: `000${code}`, 70: code })
+  }
   stage.clock.advance(10)
   t.equal(stage.told.states.at(-1), 'ready connected peer_signed_off')
   peer.say('0200', purchaseFields('000009'))
@@ -223,7 +228,7 @@ t.test('the peer signs off, and signs on again', async (t) => {
   t.equal(stage.link.state, 'ready')
 })
 
-t.test('a dialled link that the peer signed off is suspended until it signs on or we resume', async (t) => {
+t.test('a dialled link that the peer signed off is suspended until we resume', async (t) => {
   const stage = new Stage()
   await stage.listen()
   await stage.link.start()
@@ -234,7 +239,9 @@ t.test('a dialled link that the peer signed off is suspended until it signs on o
   t.equal(stage.send('000002'), 'not_ready')
   stage.link.resume()
   stage.clock.advance(10)
-  t.same(stage.told.states.slice(-2), ['suspended signing_on sign_on_sent', 'signing_on ready signed_on'])
+  t.same(stage.told.states.slice(-2), [
+    'suspended signing_on sign_on_sent', 'signing_on ready signed_on',
+  ])
 })
 
 t.test('keys are exchanged before financials, and the exchange itself passes', async (t) => {
@@ -262,7 +269,7 @@ t.test('keys that are in force stay in force when the connection comes again', a
   t.equal(stage.link.state, 'ready')
 })
 
-t.test('an operator suspends and resumes: requests of both sides stop, the connection stays', async (t) => {
+t.test('an operator suspends and resumes: requests stop, the connection stays', async (t) => {
   const stage = new Stage()
   await stage.listen()
   await stage.link.start()
@@ -349,7 +356,8 @@ t.test('a port for terminals is ready while it listens and needs no sign-on', as
   terminal.say('0200', purchaseFields('000001'))
   terminal.say('0820', { 7: '0105160000', 11: '000002', 70: '001' })
   stage.clock.advance(10)
-  t.same(stage.told.lines, ['request 0200 000001', 'request 0820 000002'], 'the pipeline signs terminals on')
+  const want = ['request 0200 000001', 'request 0820 000002']
+  t.same(stage.told.lines, want, 'the pipeline signs terminals on')
   await stage.clock.advanceAsync(0)
   await stage.link.stop(0)
   t.equal(stage.told.states.at(-1), 'signing_off down stopped')
@@ -368,7 +376,9 @@ t.test('a second listener on the same port is refused with one line', async (t) 
   const stage = new Stage(LISTENS)
   await stage.link.start()
   const other = makeLink(cupsSettings(LISTENS), new Recorder(), stage.net, stage.clock, 'other')
-  await t.rejects(other.start(), { message: 'cannot listen on 127.0.0.1:7101: the port is in use by another process' })
+  await t.rejects(other.start(), {
+    message: 'cannot listen on 127.0.0.1:7101: the port is in use by another process',
+  })
 })
 
 t.test('meaning that the dialect cannot carry is refused when the link is made', async (t) => {

@@ -1,6 +1,6 @@
 /**
- * The life of a link: listening, dialling with back-off, sign-on, echo, sign-off, and the state that follows from the
- * states of its connections.
+ * The life of a link: listening, dialling with back-off, sign-on, echo, sign-off, and the state
+ * that follows from the states of its connections.
  *
  *   down ──dial/accept──▶ connected ──▶ signing_on ──▶ exchanging_keys ──▶ ready ◀──▶ suspended
  *    ▲                        ▲   (accepted: the peer signs on)   (keysInForce)          │
@@ -8,9 +8,10 @@
  *        silent, dead                                                                    │
  *    └──────────────────────────── signing_off ◀──── stop(), after the drain ────────────┘
  *
- * The link's state is that of its best connection; an operator's suspend() and stop() come before it. Made by link.ts,
- * which gives it a host for everything that concerns messages. It must never read a message. Every change is reported with
- * its cause. Sources: behaviours.md 39, 45 to 50; cups-host.md sections 1, 11; visa.md sections 1, 8.
+ * The link's state is that of its best connection; an operator's suspend() and stop() come before
+ * it. Made by link.ts, which gives it a host for everything that concerns messages. It must never
+ * read a message. Every change is reported with its cause. Sources: behaviours.md 39, 45 to 50;
+ * cups-host.md sections 1, 11; visa.md sections 1, 8.
  */
 import type { Clock, Timer } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
@@ -24,7 +25,10 @@ import type { Connection, ConnectionEvents, Listener, Net } from './port.ts'
 /** What link.ts does for its life-cycle. */
 export interface LifecycleHost {
   frame(connection: LinkConnection, frame: Buffer, envelopeBytes: number): void
-  /** Sends a network request of ours on this connection; false when it could not be written or registered. */
+  /**
+   * Sends a network request of ours on this connection; false when it could not be written or
+   * registered.
+   */
   ask(connection: LinkConnection, act: NetworkAct, handler: AnswerHandler): boolean
   /** '' when an answer to ask() says yes, otherwise its response code. */
   refusal(answer: Message): string
@@ -180,12 +184,15 @@ export class Lifecycle implements ConnectionOwner {
     else this.#refresh(cause)
     this.#host.lost(connection, cause)
     if (!connection.dialled || this.#stopping) return
-    // A peer that takes the sign-on and hangs up at once must not be dialled at the shortest pause for ever.
+    // A peer that takes the sign-on and hangs up at once must not be dialled at the shortest pause
+    // for ever.
     if (stableMs >= this.#settings.reconnectMinMs) this.#backoff.reset()
     this.#dialTimer = this.#clock.after(this.#backoff.nextMs(), () => this.#dial())
   }
 
-  /** One timer serves all deadlines of the link; it is moved only when something is due before it. */
+  /**
+   * One timer serves all deadlines of the link; it is moved only when something is due before it.
+   */
   wake(dueMono: number): void {
     if (dueMono >= this.#timerDueMono || this.#finished) return
     this.#timer?.cancel()
@@ -266,10 +273,14 @@ export class Lifecycle implements ConnectionOwner {
     if (next !== NEVER) this.wake(next)
   }
 
-  /** Sends what an idle connection is due: an echo, or the framing's keep-alive. Gives the next instant to look again. */
+  /**
+   * Sends what an idle connection is due: an echo, or the framing's keep-alive. Gives the next
+   * instant to look again.
+   */
   #keepUp(connection: LinkConnection, now: number): number {
     const idleMs = this.#settings.echoIdleMs
-    if (this.#settings.role !== 'scheme' || idleMs <= 0 || connection.openedMono === NEVER) return NEVER
+    if (this.#settings.role !== 'scheme' || idleMs <= 0) return NEVER
+    if (connection.openedMono === NEVER) return NEVER
     if (this.#stopping || connection.state === 'signing_on') return now + idleMs
     if (this.#host.hasNetworkMessages && !connection.echoWaiting) {
       const due = Math.max(connection.lastReceivedMono + idleMs, connection.echoHoldMono)
@@ -369,7 +380,11 @@ export class Lifecycle implements ConnectionOwner {
     this.#host.stateChanged(from, to, cause)
   }
 
+  /**
+   * Nothing is sent to terminals unasked, and a port has thousands of them: they are not sorted.
+   */
   #sortConnections(): void {
+    if (this.#settings.role === 'terminals') return
     const all = [...this.connections.values()]
     const closed = this.#stopping
     const held = closed || this.#suspended
@@ -379,12 +394,17 @@ export class Lifecycle implements ConnectionOwner {
 
   #currentState(): LinkState {
     if (this.#finished) return 'down'
-    let best: LinkState = 'down'
-    for (const { state } of this.connections.values()) if (RANK[state] > RANK[best]) best = state
-    // A port for terminals is up as long as it listens.
-    if (this.#settings.role === 'terminals' && this.#listener !== null) best = 'ready'
+    const best = this.#bestState()
     if (best !== 'down' && this.#stopping) return 'signing_off'
     return best === 'ready' && this.#suspended ? 'suspended' : best
+  }
+
+  #bestState(): LinkState {
+    // A port for terminals is up as long as it listens.
+    if (this.#settings.role === 'terminals' && this.#listener !== null) return 'ready'
+    let best: LinkState = 'down'
+    for (const { state } of this.connections.values()) if (RANK[state] > RANK[best]) best = state
+    return best
   }
 }
 

@@ -1,10 +1,13 @@
-// What a link does with messages: matching, bounds, bad bytes, and who may send what. behaviours.md A, B, E.
+// What a link does with messages: matching, bounds, bad bytes, and who may send what. behaviours.md
+// A, B, E.
 import t from 'tap'
 import { framingFor } from '../framing/framings.ts'
 import {
   AT, cupsSettings, Peer, PEER, purchase, purchaseFields, Stage, US,
 } from './test-link.ts'
-import { cupsFrame, cupsMessage, visaDialect, visaFrame, visaMeaning, visaMessage } from './test-bytes.ts'
+import {
+  cupsFrame, cupsMessage, visaDialect, visaFrame, visaMeaning, visaMessage,
+} from './test-bytes.ts'
 
 async function readyStage(changes: Parameters<typeof cupsSettings>[0] = {}): Promise<Stage> {
   const stage = new Stage(changes)
@@ -14,7 +17,7 @@ async function readyStage(changes: Parameters<typeof cupsSettings>[0] = {}): Pro
   return stage
 }
 
-t.test('answers find their requests in any order, and equal STANs of two forwarders stay apart', async (t) => {
+t.test('answers in any order find their requests; equal STANs stay apart', async (t) => {
   const stage = await readyStage()
   stage.send('000001')
   stage.send('000002')
@@ -28,7 +31,7 @@ t.test('answers find their requests in any order, and equal STANs of two forward
   t.equal(stage.link.pendingCount(), 0)
 })
 
-t.test('what leaves is the message as it was given, behind a header with both institutions', async (t) => {
+t.test('what leaves is the message as given, behind a header with both ids', async (t) => {
   const stage = await readyStage()
   stage.send('000001')
   stage.clock.advance(5)
@@ -41,8 +44,8 @@ t.test('the key folds answers and repeats onto their request', async (t) => {
   const key = (mti: string): string => stage.link.keyOf(cupsMessage(mti, purchaseFields('000001')))
   t.equal(key('0200'), '0200|0105160000|000001|12345678')
   for (const [mti, request] of [
-    ['0210', '0200'], ['0201', '0200'], ['0211', '0200'], ['0430', '0420'], ['0421', '0420'], ['0432', '0422'],
-    ['0130', '0120'], ['0110', '0100'],
+    ['0210', '0200'], ['0201', '0200'], ['0211', '0200'], ['0430', '0420'],
+    ['0421', '0420'], ['0432', '0422'], ['0130', '0120'], ['0110', '0100'],
   ] as const) t.equal(key(mti).slice(0, 4), request, mti)
 })
 
@@ -55,7 +58,7 @@ t.test('a request that nobody answers times out at its deadline, once', async (t
   t.same(stage.told.lines, ['000001 timedOut'])
 })
 
-t.test('an answer after the time-out is told as late with its owner and changes nothing', async (t) => {
+t.test('an answer after the time-out is late, with its owner, and changes nothing', async (t) => {
   const stage = await readyStage()
   stage.send('000001', 1_000)
   stage.clock.advance(1_500)
@@ -64,7 +67,7 @@ t.test('an answer after the time-out is told as late with its owner and changes 
   t.same(stage.told.lines, ['000001 timedOut', 'unmatched 000001 late txn-000001'])
 })
 
-t.test('an answer that matches nothing is told with the nearest waiting request and the field', async (t) => {
+t.test('an answer that matches nothing is told with its near miss', async (t) => {
   const stage = await readyStage()
   stage.send('000001')
   stage.clock.advance(5)
@@ -153,7 +156,9 @@ t.test('network requests of the peer are answered while business waits', async (
   stage.clock.advance(5)
   stage.peer.say('0820', { 7: '0105160000', 11: '000055', 70: '301' })
   stage.clock.advance(5)
-  t.match(stage.peer.reader.frames.at(-1), { mti: '0830', fields: { 11: '000055', 39: '00', 70: '301' } })
+  t.match(stage.peer.reader.frames.at(-1), {
+    mti: '0830', fields: { 11: '000055', 39: '00', 70: '301' },
+  })
   t.equal(stage.link.pendingCount(), 1)
 })
 
@@ -163,10 +168,14 @@ t.test('cut-over, keys and unknown network codes go to the pipeline', async (t) 
     stage.peer.say('0820', { 7: '0105160000', 11: `00000${stan}`, 70: code })
   }
   stage.clock.advance(5)
-  t.same(stage.told.lines, [1, 2, 3, 4].map((stan) => `request 0820 00000${stan}`))
+  stage.peer.say('0620', { 7: '0105160000', 11: '000005', 70: '951' })
+  stage.peer.say('0802', { 7: '0105160000', 11: '000006', 70: '001' })
+  stage.clock.advance(5)
+  t.same(stage.told.lines.slice(0, 4), [1, 2, 3, 4].map((stan) => `request 0820 00000${stan}`))
+  t.same(stage.told.lines.slice(4), ['request 0620 000005', 'request 0802 000006'])
 })
 
-t.test('a reply goes back on the connection of its request, with the envelope turned round', async (t) => {
+t.test('a reply goes back on the connection of its request, envelope turned', async (t) => {
   const stage = new Stage({ listen: AT, connect: null, signOn: false })
   await stage.link.start()
   const [first, second] = [stage.dial(), stage.dial()]
@@ -178,7 +187,9 @@ t.test('a reply goes back on the connection of its request, with the envelope tu
   first.say('0200', purchaseFields('000001'))
   second.say('0200', purchaseFields('000002'))
   stage.clock.advance(10)
-  t.same(first.reader.frames, [{ to: PEER, from: US, mti: '0210', fields: { 11: '000001', 39: '00' } }])
+  t.same(first.reader.frames, [
+    { to: PEER, from: US, mti: '0210', fields: { 11: '000001', 39: '00' } },
+  ])
   t.equal(second.reader.frames[0]?.fields[11], '000002')
 })
 
@@ -267,7 +278,7 @@ t.test('frames behind the one that ended the connection are not read', async (t)
   t.same(stage.told.lines, ['request 0200 000001'])
 })
 
-t.test('cut at every byte, or three messages in one segment: the same messages arrive', async (t) => {
+t.test('cut at every byte, or three in one segment: the same messages arrive', async (t) => {
   const frames = ['000001', '000002', '000003'].map((stan) => cupsFrame(PEER, US, purchase(stan)))
   const all = Buffer.concat([frames[0]!, Buffer.from('0000'), frames[1]!, frames[2]!])
   const want = ['request 0200 000001', 'request 0200 000002', 'request 0200 000003']
@@ -287,7 +298,7 @@ t.test('cut at every byte, or three messages in one segment: the same messages a
   t.equal(wrong, 0, 'every cut')
 })
 
-t.test('an accepted connection that says nothing, or begins a frame and stops, is closed', async (t) => {
+t.test('an accepted connection that is silent, or does not end its frame, is closed', async (t) => {
   const stage = new Stage({ listen: AT, connect: null, signOn: false, role: 'terminals' })
   await stage.link.start()
   const silent = stage.dial()
@@ -308,7 +319,7 @@ t.test('an accepted connection that says nothing, or begins a frame and stops, i
   t.same([silent.isOpen, slow.isOpen, good.isOpen], [false, false, true], 'an idle terminal stays')
 })
 
-t.test('one connection more than the bound is closed at once, and a closed one makes room', async (t) => {
+t.test('one connection more than the bound is closed at once', async (t) => {
   const stage = new Stage({ listen: AT, connect: null, signOn: false, connectionsMax: 2 })
   await stage.link.start()
   const [first] = [stage.dial(), stage.dial()]
@@ -330,15 +341,18 @@ t.test('a rejected message is told with its original, which stops waiting at onc
   const original = cupsFrame(US, PEER, purchase('000001')).subarray(4)
   stage.peer.raw(cupsFrame(PEER, US, original, '00035'))
   stage.clock.advance(5)
-  t.same(stage.told.lines, [`rejected 92 ${original.length - 46}`, '000001 lost rejected_by_network'])
+  t.same(stage.told.lines, [
+    `rejected 92 ${original.length - 46}`, '000001 lost rejected_by_network',
+  ])
 })
 
-t.test('a released message shows nothing any more, and releasing it twice is harmless', async (t) => {
+t.test('a released message shows nothing; releasing it twice is harmless', async (t) => {
   const stage = await readyStage()
   stage.told.request = (message) => {
     message.release()
     message.release()
-    stage.told.lines.push(`${message.view.has(11)} ${message.view.text(11)} ${message.envelope.length}`)
+    const { view, envelope } = message
+    stage.told.lines.push(`${view.has(11)} ${view.text(11)} ${envelope.length}`)
   }
   stage.peer.say('0200', purchaseFields('000001'))
   stage.peer.say('0200', purchaseFields('000002'))
@@ -368,18 +382,22 @@ t.test('Visa: sign-on with its header, keep-alive echoed, reject header understo
   // 2026-01-05 08:00 UTC is day 005, hour 08.
   const stan = seen[0]?.subarray(49, 52).toString('hex') ?? ''
   const fields = { 7: '0105080000', 11: stan, 37: `600508${stan}`, 70: '071' }
-  t.equal(seen[0]?.toString('hex'), visaFrame('000000', '129128', visaMessage('0800', fields)).toString('hex'))
+  const want = visaFrame('000000', '129128', visaMessage('0800', fields))
+  t.equal(seen[0]?.toString('hex'), want.toString('hex'))
   stage.peer.raw(visaFrame('129128', '000000', visaMessage('0810', { ...fields, 39: '00' })))
   stage.clock.advance(10)
   t.equal(stage.link.state, 'ready')
   stage.peer.raw(Buffer.alloc(4))
   stage.clock.advance(10)
   t.equal(seen.at(-1)?.toString('hex'), '00000000')
-  const body = visaMessage('0200', { 7: '0105080000', 11: '000001', 37: '600508000001', 41: '00000001' })
+  const body = visaMessage('0200', {
+    7: '0105080000', 11: '000001', 37: '600508000001', 41: '00000001',
+  })
   const request = visaFrame('000000', '129128', body).subarray(4)
   stage.link.send(request, 'txn-1', stage.clock.monotonicMs() + 9_000, stage.told.waiter('one'))
   const total = 26 + request.length
-  const reject = Buffer.from(`1a0102${total.toString(16).padStart(4, '0')}129128000000`.padEnd(44, '0') + '80001234', 'hex')
+  const h4 = total.toString(16).padStart(4, '0')
+  const reject = Buffer.from(`1a0102${h4}129128000000`.padEnd(44, '0') + '80001234', 'hex')
   stage.peer.raw(Buffer.concat([Buffer.from([total >> 8, total & 255, 0, 0]), reject, request]))
   stage.clock.advance(10)
   t.same(stage.told.lines, [`rejected 26 ${request.length}`, 'one lost rejected_by_network'])

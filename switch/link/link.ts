@@ -1,11 +1,13 @@
 // hot path
 /**
- * A link: everything between us and one peer. It cuts and reads what comes in, answers network management itself, matches
- * answers with the requests that wait, and hands the rest to the pipeline; it sends what the pipeline built.
+ * A link: everything between us and one peer. It cuts and reads what comes in, answers network
+ * management itself, matches answers with the requests that wait, and hands the rest to the
+ * pipeline; it sends what the pipeline built.
  *
- * Made by switch/main.ts, one per configured link; implements contract.ts. Financials pass only on a connection that is
- * ready. It must never look at what a transaction means, nor keep a message after it handed it over. Sources:
- * behaviours.md A, B, 12 to 16, G; cups-host.md sections 1, 11, 13; visa.md sections 1, 2, 8.
+ * Made by switch/main.ts, one per configured link; implements contract.ts. Financials pass only on
+ * a connection that is ready. It must never look at what a transaction means, nor keep a message
+ * after it handed it over. Sources: behaviours.md A, B, 12 to 16, G; cups-host.md sections 1, 11,
+ * 13; visa.md sections 1, 2, 8.
  */
 import assert from 'node:assert/strict'
 import { Fault } from '../codec/fault.ts'
@@ -23,7 +25,9 @@ import { NetworkMessages, type NetworkAct } from './network-messages.ts'
 import { KEY_SEPARATOR, PendingTable } from './pending.ts'
 import type { Net } from './port.ts'
 
-/** What happens to single connections of a link; the state of the link itself is in LinkHandlers. */
+/**
+ * What happens to single connections of a link; the state of the link itself is in LinkHandlers.
+ */
 export interface ConnectionObserver {
   connectionOpened(link: Link, connectionId: number, remote: string): void
   /** `cause` is one word, e.g. peer_closed, frame_length_out_of_range, echo_missed. */
@@ -101,7 +105,7 @@ class PeerLink implements Link, LifecycleHost {
       )
       : null
     if (settings.role === 'scheme' && settings.signOn && this.#network === null) {
-      throw new Error(`link ${settings.name}: sign-on is asked for, but its dialect has no network messages`)
+      throw new Error(`link ${settings.name}: sign_on needs a dialect with network messages`)
     }
     this.#life = new Lifecycle(settings, net, clock, random, this)
   }
@@ -115,7 +119,7 @@ class PeerLink implements Link, LifecycleHost {
   }
 
   ready(): boolean {
-    return this.#life.ready.length > 0
+    return this.#life.state === 'ready'
   }
 
   send(
@@ -239,7 +243,7 @@ class PeerLink implements Link, LifecycleHost {
 
   #request(connection: LinkConnection, message: Message): void {
     const network = this.#network
-    if (network !== null && network.isNetworkRequest(message.view)) {
+    if (network !== null && isNetworkClass(message.view.mtiNumber)) {
       this.#networkRequest(network, connection, message)
     } else if (this.#life.takesFinancials(connection)) this.#handlers.request(message)
     else this.#handlers.notSignedOn(message)
@@ -256,7 +260,8 @@ class PeerLink implements Link, LifecycleHost {
       this.#answerNetwork(network, message, true)
       this.#life.peerSignedOff(connection)
     } else if (kind === 'echo') this.#answerNetwork(network, message, true)
-    // Keys, cut-over and what else a peer may say concern the pipeline; a stranger may say none of it.
+    // Keys, cut-over and what else a peer may say concern the pipeline; a stranger may say none of
+    // it.
     else if (connection.dialled || connection.signedOnOnce) this.#handlers.request(message)
     else this.#handlers.notSignedOn(message)
   }
@@ -341,7 +346,9 @@ function isNetworkClass(mtiNumber: number): boolean {
   return Math.trunc(mtiNumber / 100) % 10 === NETWORK_CLASS
 }
 
-/** MTI to the MTI of the request it belongs to: 0110, 0101 and 0111 to 0100; 0430 and 0421 to 0420. */
+/**
+ * MTI to the MTI of the request it belongs to: 0110, 0101 and 0111 to 0100; 0430 and 0421 to 0420.
+ */
 const REQUEST_MTI: readonly string[] = Array.from({ length: 10_000 }, (_, mti) => {
   const origin = mti % 10
   const act = Math.trunc(mti / 10) % 10
@@ -349,14 +356,18 @@ const REQUEST_MTI: readonly string[] = Array.from({ length: 10_000 }, (_, mti) =
   return String(request).padStart(4, '0')
 })
 
-/** What stands before a request of ours; parts that a framing does not have are left out of the record by it. */
+/**
+ * What stands before a request of ours; parts that a framing does not have are left out of the
+ * record by it.
+ */
 function requestEnvelope(settings: LinkSettings): Buffer {
   const envelope = settings.framing.parseEnvelope({
     destination_id: settings.peerInstitution,
     source_id: settings.institution,
   })
   if (envelope === null) {
-    throw new Error(`link ${settings.name}: its institution ids do not fit framing ${settings.framing.name}`)
+    const { name, framing } = settings
+    throw new Error(`link ${name}: its institution ids do not fit framing ${framing.name}`)
   }
   return envelope
 }

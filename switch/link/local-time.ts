@@ -1,8 +1,9 @@
 /**
  * Date and time as the fields of a network message count them, in UTC or in the institution's zone.
  *
- * Used by network-messages.ts. The zone's offset is asked of Intl once per quarter of an hour of wall time: every change
- * of offset in use falls on such a boundary, so a message costs no formatting. It must never read a clock of its own.
+ * Used by network-messages.ts. The zone's offset is asked of Intl once per quarter of an hour of
+ * wall time: every change of offset in use falls on such a boundary, so a message costs no
+ * formatting. It must never read a clock of its own.
  */
 
 const QUARTER_HOUR_MS = 900_000

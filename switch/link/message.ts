@@ -2,8 +2,9 @@
 /**
  * Received messages: one owned frame each, read through a view from a bounded pool.
  *
- * Made by link.ts for every frame, given to the pipeline through LinkHandlers, released by whoever received it. A released
- * message keeps its envelope, so that it can still be answered, and shows no field any more.
+ * Made by link.ts for every frame, given to the pipeline through LinkHandlers, released by whoever
+ * received it. A released message keeps its envelope, so that it can still be answered, and shows
+ * no field any more.
  */
 import type { Dialect } from '../codec/dialect.ts'
 import { View } from '../codec/view.ts'

@@ -1,8 +1,8 @@
 /**
  * Network management messages: our sign-on, sign-off and echo, and our answers to the peer's.
  *
- * Used by link.ts. What they carry is data (`meaning.network` of the dialect). It must never send anything itself.
- * Sources: cups-host.md section 11, visa.md section 8, behaviours.md 46, 47, 49.
+ * Used by link.ts. What they carry is data (`meaning.network` of the dialect). It must never send
+ * anything itself. Sources: cups-host.md section 11, visa.md section 8, behaviours.md 46, 47, 49.
  */
 import type { Dialect } from '../codec/dialect.ts'
 import type { View } from '../codec/view.ts'
@@ -39,11 +39,13 @@ export class NetworkMessages {
 
   /**
    * @param nextStan gives six digits that were not used on this link today
-   * @throws Error naming the link when the dialect cannot carry what its meaning asks for: found at start, not at night
+   * @throws Error naming the link when the dialect cannot carry what its meaning asks for
    */
   constructor(settings: LinkSettings, clock: Clock, nextStan: () => string, timeZone: string) {
     const network = settings.meaning.network
-    if (network === undefined) throw new Error(`link ${settings.name}: its dialect has no network messages`)
+    if (network === undefined) {
+      throw new Error(`link ${settings.name}: its dialect has no network messages`)
+    }
     this.#settings = settings
     this.#dialect = settings.dialect
     this.#network = network
@@ -65,11 +67,11 @@ export class NetworkMessages {
     for (const act of ['sign_on', 'sign_off', 'echo'] as const) this.#build(act, '000001')
   }
 
-  isNetworkRequest(view: View): boolean {
-    return this.#accepted.has(view.mti)
-  }
-
+  /**
+   * What a message of class 8 asks; 'other' for an MTI or a code that the dialect does not name.
+   */
   kindOf(view: View): NetworkKind {
+    if (!this.#accepted.has(view.mti)) return 'other'
     return this.#kinds.get(view.text(this.#network.code_field)) ?? 'other'
   }
 
@@ -85,7 +87,8 @@ export class NetworkMessages {
     const header = this.#dialect.header
     if (header !== null) writer.header(header.reply(view.header(), this.#settings.institution))
     for (const field of this.#network.answer_echo) writer.copy(view, field)
-    writer.setText(this.#responseCodeField, accepted ? this.#network.success : this.#network.failure)
+    const { success, failure } = this.#network
+    writer.setText(this.#responseCodeField, accepted ? success : failure)
     return this.#finish()
   }
 
@@ -97,7 +100,9 @@ export class NetworkMessages {
     return /^[0-9A-Za-z]{1,4}$/.test(code) ? code : 'no_code'
   }
 
-  /** Whether a request that names its sender names the peer we expect; one that names nobody passes. */
+  /**
+   * Whether a request that names its sender names the peer we expect; one that names nobody passes.
+   */
   namesOurPeer(view: View): boolean {
     const expected = bareId(this.#settings.peerInstitution)
     if (expected === '') return true

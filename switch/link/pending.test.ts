@@ -26,7 +26,7 @@ function counting(): AnswerHandler & { answers: number; timeOuts: number; losses
   }
 }
 
-t.test('an answer at the very instant of the deadline gives exactly one outcome, in both orders', async (t) => {
+t.test('an answer at the instant of the deadline: one outcome, in both orders', async (t) => {
   // behaviours.md 38: both orders, 10^5 times.
   const table = new PendingTable(64)
   const random = seededRandom('race')
@@ -51,7 +51,7 @@ t.test('an answer at the very instant of the deadline gives exactly one outcome,
     outcomes.lost += waiter.losses.length
   }
   t.equal(wrong, 0)
-  t.ok(outcomes.answered > 30_000 && outcomes.timedOut > 30_000 && outcomes.lost > 30_000, 'all orders happened')
+  t.ok(Object.values(outcomes).every((count) => count > 30_000), 'all orders happened')
   t.equal(table.size, 0)
 })
 
@@ -89,7 +89,7 @@ t.test('one sweep ends what is due and nothing else, and says when to sweep next
   t.equal(table.nextDeadline, Infinity)
 })
 
-t.test('a handler that sends again when its request timed out finds its slot and key free', async (t) => {
+t.test('a handler that sends again at the time-out finds slot and key free', async (t) => {
   const table = new PendingTable(1)
   let again = ''
   table.open('0420|1', 'first', 10, 1, {
@@ -101,7 +101,7 @@ t.test('a handler that sends again when its request timed out finds its slot and
   })
   table.sweep(10)
   t.equal(again, 'open')
-  t.equal(table.nextDeadline, 5, 'a deadline that is already past is due at once, not in the same sweep')
+  t.equal(table.nextDeadline, 5, 'a deadline in the past is due in the next sweep')
 })
 
 t.test('a lost connection ends its own requests only', async (t) => {
@@ -116,7 +116,7 @@ t.test('a lost connection ends its own requests only', async (t) => {
   t.equal(table.size, 1)
 })
 
-t.test('a key that ended without answer is late, one that was answered is a copy, others are unknown', async (t) => {
+t.test('a key that ended unanswered is late, an answered one a copy, others unknown', async (t) => {
   const table = new PendingTable(8)
   table.open('timed out', 'a', 10, 1, counting())
   table.open('lost', 'b', 100, 2, counting())
@@ -155,7 +155,7 @@ t.test('ended keys are forgotten by age and by number', async (t) => {
   t.equal(table.answeredLately('a1', 4), true)
 })
 
-t.test('the near-miss report names the waiting request and the one field that differs', async (t) => {
+t.test('the near-miss report names the waiting request and the field that differs', async (t) => {
   const fields = [0, 7, 11, 33]
   const table = new PendingTable(8)
   table.open('0200|0105160000|000001|12345678', 'txn-1', 100, 1, counting())
@@ -172,7 +172,9 @@ t.test('the near-miss report names the waiting request and the one field that di
 
 t.test('the near-miss search looks at a bounded number of requests', async (t) => {
   const table = new PendingTable(NEAR_MISS_SCAN_MAX + 1)
-  for (let i = 0; i < NEAR_MISS_SCAN_MAX; i++) table.open(`0200|a${i}|b${i}`, '', 100, 1, counting())
+  for (let i = 0; i < NEAR_MISS_SCAN_MAX; i++) {
+    table.open(`0200|a${i}|b${i}`, '', 100, 1, counting())
+  }
   table.open('0200|near|1', 'last', 100, 1, counting())
   t.equal(table.near('0200|near|2', [0, 7, 33]), null)
   table.take('0200|a0|b0', 0)

@@ -1,10 +1,12 @@
 // hot path
 /**
- * Requests that wait for an answer, one table per link. Each ends in exactly one of answered, timedOut, lost, once: its slot
- * is given up before its handler is told, so that an answer, a deadline and a lost connection cannot all win.
+ * Requests that wait for an answer, one table per link. Each ends in exactly one of answered,
+ * timedOut, lost, once: its slot is given up before its handler is told, so that an answer, a
+ * deadline and a lost connection cannot all win.
  *
- * Deadlines lie in a typed array and one sweep looks after all of them; there is no timer per message. Called by link.ts
- * only. It must never read a clock or a socket. Sources: behaviours.md 9, 10, 15, 35 to 38; cups-host.md section 13.
+ * Deadlines lie in a typed array and one sweep looks after all of them; there is no timer per
+ * message. Called by link.ts only. It must never read a clock or a socket. Sources: behaviours.md
+ * 9, 10, 15, 35 to 38; cups-host.md section 13.
  */
 import type { AnswerHandler, NearMiss } from './contract.ts'
 import {
@@ -23,7 +25,10 @@ const NOBODY: AnswerHandler = {
   lost() {},
 }
 
-/** Separates the parts of a key; a part that contains it makes the near-miss report poorer, never a match wrong. */
+/**
+ * Separates the parts of a key; a part that contains it makes the near-miss report poorer, never a
+ * match wrong.
+ */
 export const KEY_SEPARATOR = '|'
 
 export class PendingTable {
@@ -99,7 +104,9 @@ export class PendingTable {
     if (slot !== undefined) this.#giveUp(slot)
   }
 
-  /** The answer is here: gives the handler to tell, or null when no request waits under this key. */
+  /**
+   * The answer is here: gives the handler to tell, or null when no request waits under this key.
+   */
   take(key: string, nowMono: number): AnswerHandler | null {
     const slot = this.#slotOf.get(key)
     if (slot === undefined) return null
@@ -109,7 +116,10 @@ export class PendingTable {
     return handler
   }
 
-  /** Ends one request as lost, e.g. because the network sent it back unprocessed; false when it does not wait. */
+  /**
+   * Ends one request as lost, e.g. because the network sent it back unprocessed; false when it does
+   * not wait.
+   */
   loseOne(key: string, cause: string, nowMono: number): boolean {
     const slot = this.#slotOf.get(key)
     if (slot === undefined) return false
@@ -117,13 +127,18 @@ export class PendingTable {
     return true
   }
 
-  /** The owner of a request that timed out or was lost a while ago; null when the key says nothing. */
+  /**
+   * The owner of a request that timed out or was lost a while ago; null when the key says nothing.
+   */
   late(key: string, nowMono: number): { key: string; owner: string } | null {
     const owner = this.#ended.ownerOf(key, nowMono)
     return owner === null ? null : { key, owner }
   }
 
-  /** Whether a request under this key was answered lately: one more answer is a copy, not an unknown. */
+  /**
+   * Whether a request under this key was answered lately: one more answer is a copy, not an
+   * unknown.
+   */
   answeredLately(key: string, nowMono: number): boolean {
     return this.#answered.ownerOf(key, nowMono) !== null
   }
@@ -159,8 +174,9 @@ export class PendingTable {
   }
 
   /**
-   * The waiting request whose key differs in exactly one part, for the report of an answer that matches nothing. A part
-   * other than the STAN counts as closer: neighbours often differ in the STAN alone.
+   * The waiting request whose key differs in exactly one part, for the report of an answer that
+   * matches nothing. A part other than the STAN counts as closer: neighbours often differ in the
+   * STAN alone.
    *
    * @param fields the field of each part of the key, 0 for the MTI class
    */
@@ -180,7 +196,10 @@ export class PendingTable {
     return best
   }
 
-  /** Gives up the slot of a request that ended without answer, remembers its key, and says whom to tell. */
+  /**
+   * Gives up the slot of a request that ended without answer, remembers its key, and says whom to
+   * tell.
+   */
   #end(slot: number, nowMono: number): AnswerHandler {
     const handler = this.#handlers[slot] ?? NOBODY
     this.#ended.add(this.#keys[slot] ?? '', this.#owners[slot] ?? '', nowMono)

@@ -8,7 +8,9 @@ import { KEEP_ALIVE_INTERVAL_MS, KEEP_ALIVE_PROBES, USER_TIMEOUT_MS } from './li
 import type { Connection, ConnectionEvents, Endpoint, Listener } from './port.ts'
 import { tcpNet } from './tcp.ts'
 import { cupsFrame, cupsMessage, CupsReader } from './test-bytes.ts'
-import { cupsSettings, makeLink, PEER, purchase, purchaseFields, Recorder, US } from './test-link.ts'
+import {
+  cupsSettings, makeLink, PEER, purchase, purchaseFields, Recorder, US,
+} from './test-link.ts'
 
 const LOOPBACK = '127.0.0.1'
 
@@ -74,7 +76,7 @@ async function listening(): Promise<{
   return { listener, at: { host: LOOPBACK, port: listener.port }, ears, connections }
 }
 
-t.test('what one tick writes leaves in one piece, and the other side is told of the end once', async (t) => {
+t.test('what one tick writes leaves in one piece; the end is told once', async (t) => {
   const { listener, at, ears, connections } = await listening()
   const ear = new Ear()
   const dialled = tcpNet(systemClock).connect(at, ear)
@@ -113,7 +115,7 @@ t.test('a caller may reuse its bytes at once', async (t) => {
   await listener.close()
 })
 
-t.test('dead peers are looked for: keep-alive probes and user timeout are set on both sides', async (t) => {
+t.test('keep-alive probes and user timeout are set on both sides', async (t) => {
   // The adapter hides its sockets, so the test sees them pass where they are tuned.
   const seen: net.Socket[] = []
   const original = net.Socket.prototype.setKeepAlive
@@ -190,7 +192,7 @@ t.test('a reset is told as a reset', async (t) => {
   await listener.close()
 })
 
-t.test('a peer that does not read fills a bounded buffer, and nothing beyond it is queued', async (t) => {
+t.test('a peer that does not read fills a bounded buffer, nothing beyond is queued', async (t) => {
   const server = net.createServer((socket) => void socket.pause())
   server.listen(0, LOOPBACK)
   await once(server, 'listening')
@@ -219,7 +221,7 @@ t.test('a peer that does not read fills a bounded buffer, and nothing beyond it 
   server.close()
 })
 
-t.test('a link signs on over TCP, carries requests both ways, survives a reset and signs off', async (t) => {
+t.test('a link over TCP: sign-on, requests both ways, a reset, sign-off', async (t) => {
   const sockets: net.Socket[] = []
   const reader = new CupsReader()
   const server = net.createServer((socket) => {

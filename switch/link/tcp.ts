@@ -1,18 +1,19 @@
 // hot path
 /**
- * The Net port over node:net: the only place that opens sockets for messages. `switch/main.ts` and the simulators' commands
- * make one; links call it.
+ * The Net port over node:net: the only place that opens sockets for messages. `switch/main.ts` and
+ * the simulators' commands make one; links call it.
  *
- * What one tick writes to a socket is gathered and leaves in one write; what the operating system does not take at once
- * waits in a bounded buffer. A dead peer ends a connection by keep-alive probes or, with data under way, by
- * TCP_USER_TIMEOUT (tcp(7), RFC 5482). Each connection ends in exactly one closed(cause). It must never look into the bytes.
+ * What one tick writes to a socket is gathered and leaves in one write; what the operating system
+ * does not take at once waits in a bounded buffer. A dead peer ends a connection by keep-alive
+ * probes or, with data under way, by TCP_USER_TIMEOUT (tcp(7), RFC 5482). Each connection ends in
+ * exactly one closed(cause). It must never look into the bytes.
  */
 import net from 'node:net'
 import keepAlive from 'net-keepalive'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import {
-  DIAL_MS_MAX, GATHER_BYTES, GATHER_POOL_MAX, KEEP_ALIVE_IDLE_MS, KEEP_ALIVE_INTERVAL_MS, KEEP_ALIVE_PROBES,
-  LINGER_MS_MAX, LISTEN_BACKLOG, USER_TIMEOUT_MS, WRITE_BUFFER_BYTES_MAX,
+  DIAL_MS_MAX, GATHER_BYTES, GATHER_POOL_MAX, KEEP_ALIVE_IDLE_MS, KEEP_ALIVE_INTERVAL_MS,
+  KEEP_ALIVE_PROBES, LINGER_MS_MAX, LISTEN_BACKLOG, USER_TIMEOUT_MS, WRITE_BUFFER_BYTES_MAX,
 } from './limits.ts'
 import type { Connection, ConnectionEvents, Endpoint, Listener, Net } from './port.ts'
 
@@ -24,8 +25,8 @@ export interface TcpOptions {
 }
 
 /**
- * Real sockets. opened() is called for dialled connections when the dial succeeded and for accepted ones right after
- * accept() returned; closed() always later than the call that caused it.
+ * Real sockets. opened() is called for dialled connections when the dial succeeded and for accepted
+ * ones right after accept() returned; closed() always later than the call that caused it.
  *
  * @param clock limits the dial and the time a closed socket may linger
  */
@@ -41,7 +42,10 @@ export function tcpNet(clock: Clock, options: TcpOptions = {}): Net {
   }
 }
 
-/** What all sockets of one net share: bounds, gather buffers, and who has something to write in this tick. */
+/**
+ * What all sockets of one net share: bounds, gather buffers, and who has something to write in this
+ * tick.
+ */
 class Shared {
   readonly clock: Clock
   readonly writeBufferBytesMax: number
@@ -66,7 +70,10 @@ class Shared {
     if (this.#pool.length < GATHER_POOL_MAX) this.#pool.push(buffer)
   }
 
-  /** The connection has gathered its first bytes of this tick: all are written together when the tick's I/O is done. */
+  /**
+   * The connection has gathered its first bytes of this tick: all are written together when the
+   * tick's I/O is done.
+   */
   schedule(connection: TcpConnection): void {
     this.#dirty.push(connection)
     if (this.#scheduled) return
@@ -135,7 +142,8 @@ class TcpConnection implements Connection {
 
   write(bytes: Uint8Array): boolean {
     const length = bytes.length
-    if (!this.#open || this.bufferedBytes() + length > this.#shared.writeBufferBytesMax) return false
+    if (!this.#open) return false
+    if (this.bufferedBytes() + length > this.#shared.writeBufferBytesMax) return false
     if (length > GATHER_BYTES - this.#gathered) this.flush()
     if (length > GATHER_BYTES) {
       this.#socket.write(Buffer.from(bytes))
@@ -231,12 +239,14 @@ function listen(
     })
     server.listen({ host: at.host, port: at.port, backlog: LISTEN_BACKLOG }, () => {
       server.removeAllListeners('error')
-      // An accept that fails (no file descriptor left) loses that one connection; the listener stays.
+      // An accept that fails (no file descriptor left) loses that one connection; the listener
+      // stays.
       server.on('error', () => {})
       const address = server.address()
       resolve({
         port: address !== null && typeof address === 'object' ? address.port : at.port,
-        // The port is free at once; waiting for server.close() would wait for every accepted connection.
+        // The port is free at once; waiting for server.close() would wait for every accepted
+        // connection.
         close: () => {
           server.close()
           return Promise.resolve()
@@ -246,7 +256,10 @@ function listen(
   })
 }
 
-/** Keep-alive and user timeout; a socket on which they cannot be set still works, and the echo finds a dead peer. */
+/**
+ * Keep-alive and user timeout; a socket on which they cannot be set still works, and the echo finds
+ * a dead peer.
+ */
 function tune(socket: net.Socket): void {
   socket.setKeepAlive(true, KEEP_ALIVE_IDLE_MS)
   try {

@@ -1,8 +1,10 @@
 /**
- * What the tests of this room share: two small dialects with their meaning, and a slow builder of bytes by hand.
+ * What the tests of this room share: two small dialects with their meaning, and a slow builder of
+ * bytes by hand.
  *
- * The builder shares no code with codec and framing, so that a mistake there cannot hide in the tests. Layouts: CUPS host
- * link (cups-host.md sections 1, 2, 11), VisaNet BASE I (visa.md sections 1, 2, 8). Only tests import it.
+ * The builder shares no code with codec and framing, so that a mistake there cannot hide in the
+ * tests. Layouts: CUPS host link (cups-host.md sections 1, 2, 11), VisaNet BASE I (visa.md sections
+ * 1, 2, 8). Only tests import it.
  */
 import { parseMeaning, type Meaning } from '../../config/meaning.ts'
 import { compileDialect, type Dialect } from '../codec/dialect.ts'
@@ -17,7 +19,8 @@ const CUPS_FIELDS: ReadonlyArray<readonly [number, number, 0 | 2 | 3, 'n' | 'an'
 
 /** Fields of the Visa tests: number, digits or characters, variable, kind. */
 const VISA_FIELDS: ReadonlyArray<readonly [number, number, boolean, 'n' | 'an']> = [
-  [2, 19, true, 'n'], [3, 6, false, 'n'], [4, 12, false, 'n'], [7, 10, false, 'n'], [11, 6, false, 'n'],
+  [2, 19, true, 'n'], [3, 6, false, 'n'], [4, 12, false, 'n'], [7, 10, false, 'n'],
+  [11, 6, false, 'n'],
   [32, 11, true, 'n'], [37, 12, false, 'an'], [39, 2, false, 'an'], [41, 8, false, 'an'],
   [70, 3, false, 'n'],
 ]
@@ -34,7 +37,9 @@ function cupsSpec(): DialectSpec {
     mti: { coding: 'ascii' },
     bitmap: { coding: 'binary', count: 2 },
     header: 'none',
-    defaults: { n: 'ascii', text: 'ascii', z: 'ascii', b: 'binary', 'x+n': 'ascii', length: 'ascii' },
+    defaults: {
+      n: 'ascii', text: 'ascii', z: 'ascii', b: 'binary', 'x+n': 'ascii', length: 'ascii',
+    },
     fields,
   }
 }
@@ -51,7 +56,8 @@ function visaSpec(): DialectSpec {
     bitmap: { coding: 'binary', count: 3 },
     header: 'visa',
     defaults: {
-      n: 'bcd-right', text: 'ebcdic', z: 'bcd-right', b: 'binary', 'x+n': 'ebcdic', length: 'binary',
+      n: 'bcd-right', text: 'ebcdic', z: 'bcd-right', b: 'binary', 'x+n': 'ebcdic',
+      length: 'binary',
     },
     fields,
   }
@@ -67,7 +73,9 @@ export const cupsMeaning: Meaning = parseMeaning('cups-test', {
     code_field: 70,
     request_mti: '0820',
     accepted_mtis: ['0800', '0820'],
-    codes: { sign_on: '001', sign_off: '002', echo: '301', key_exchange: ['101'], cutover: ['201', '202'] },
+    codes: {
+      sign_on: '001', sign_off: '002', echo: '301', key_exchange: ['101'], cutover: ['201', '202'],
+    },
     fields: { 7: 'transmission_time', 11: 'stan', 33: 'institution' },
     answer_echo: [7, 11, 33, 70],
   },
@@ -98,7 +106,8 @@ function bitmapOf(fields: Fields): Buffer {
 }
 
 function ascending(fields: Fields): ReadonlyArray<readonly [number, string]> {
-  return Object.keys(fields).map(Number).sort((a, b) => a - b).map((field) => [field, fields[field] ?? ''] as const)
+  const numbers = Object.keys(fields).map(Number).sort((a, b) => a - b)
+  return numbers.map((field) => [field, fields[field] ?? ''] as const)
 }
 
 /** MTI, bitmap and fields as CUPS writes them. */
@@ -149,14 +158,16 @@ function ebcdicOf(character: string): number {
 /** A whole frame of framing visa: four bytes of length, 22-byte header, message. */
 export function visaFrame(destination: string, source: string, message: Buffer): Buffer {
   const total = 22 + message.length
-  const header = Buffer.from(
-    `160102${total.toString(16).padStart(4, '0')}${destination}${source}0000000000000000000000`, 'hex',
-  )
+  const h4 = total.toString(16).padStart(4, '0')
+  const header = Buffer.from(`160102${h4}${destination}${source}`.padEnd(44, '0'), 'hex')
   const length = Buffer.from([total >> 8, total & 255, 0, 0])
   return Buffer.concat([length, header, message])
 }
 
-/** What a test peer reads of a CUPS frame: header ids, MTI, and the fields, found one after the other. */
+/**
+ * What a test peer reads of a CUPS frame: header ids, MTI, and the fields, found one after the
+ * other.
+ */
 export interface ReadCups {
   to: string
   from: string
@@ -167,7 +178,8 @@ export interface ReadCups {
 /** Reads one cups4 frame slowly; throws at anything unexpected. */
 export function readCups(frame: Buffer): ReadCups {
   const text = frame.toString('latin1')
-  if (Number(text.slice(0, 4)) !== frame.length - 4) throw new Error(`length says ${text.slice(0, 4)}`)
+  const length = text.slice(0, 4)
+  if (Number(length) !== frame.length - 4) throw new Error(`length says ${length}`)
   if (frame[4] !== 46) throw new Error(`header length ${frame[4]}`)
   const mti = text.slice(50, 54)
   const two = (frame[54]! & 0x80) !== 0

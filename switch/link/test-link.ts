@@ -1,7 +1,8 @@
 /**
  * A link between recording handlers and scripted CUPS peers, for the tests of this room.
  *
- * Peers answer what their script says and nothing else; both sides' histories can be read afterwards. Only tests import it.
+ * Peers answer what their script says and nothing else; both sides' histories can be read
+ * afterwards. Only tests import it.
  */
 import type { Clock } from '../runtime/clock.ts'
 import { seededRandom } from '../runtime/random.ts'
@@ -10,7 +11,9 @@ import { framingFor } from '../framing/framings.ts'
 import type { AnswerHandler, Link, LinkHandlers, LinkSettings, Message } from './contract.ts'
 import { createLink } from './link.ts'
 import type { Connection, ConnectionEvents, Net } from './port.ts'
-import { cupsDialect, cupsFrame, cupsMeaning, cupsMessage, CupsReader, type Fields, type ReadCups } from './test-bytes.ts'
+import {
+  cupsDialect, cupsFrame, cupsMeaning, cupsMessage, CupsReader, type Fields, type ReadCups,
+} from './test-bytes.ts'
 import { VirtualNet } from './virtual-net.ts'
 
 export const US = '12345678'
@@ -77,7 +80,8 @@ export class Recorder implements LinkHandlers {
     message: Message, late: { key: string; owner: string } | null,
     near: { owner: string; field: number } | null,
   ): void {
-    const what = late !== null ? `late ${late.owner}` : near !== null ? `near ${near.owner} ${near.field}` : 'unknown'
+    const nearest = near !== null ? `near ${near.owner} ${near.field}` : 'unknown'
+    const what = late !== null ? `late ${late.owner}` : nearest
     this.lines.push(`unmatched ${message.view.text(11)} ${what}`)
     message.release()
   }
@@ -201,14 +205,15 @@ export class Stage {
   }
 
   send(stan: string, waitMs = 30_000, changes: Fields = {}): string {
-    return this.link.send(
-      purchase(stan, changes), `txn-${stan}`, this.clock.monotonicMs() + waitMs, this.told.waiter(stan),
-    )
+    const deadline = this.clock.monotonicMs() + waitMs
+    const message = purchase(stan, changes)
+    return this.link.send(message, `txn-${stan}`, deadline, this.told.waiter(stan))
   }
 }
 
 export function makeLink(
-  settings: LinkSettings, told: LinkHandlers, net: Net, clock: Clock, seed: string, ended: string[] = [],
+  settings: LinkSettings, told: LinkHandlers, net: Net, clock: Clock, seed: string,
+  ended: string[] = [],
 ): Link {
   return createLink(settings, told, {
     net,

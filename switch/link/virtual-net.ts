@@ -1,8 +1,10 @@
 /**
- * A network in memory that moves with a clock: for tests, and for a simulation of many links without sockets.
+ * A network in memory that moves with a clock: for tests, and for a simulation of many links
+ * without sockets.
  *
- * Bytes arrive in order after a fixed delay, in the pieces in which they were written. Faults are set per net or per
- * connection. Called by tests beside this file; it must never touch a real socket nor real time.
+ * Bytes arrive in order after a fixed delay, in the pieces in which they were written. Faults are
+ * set per net or per connection. Called by tests beside this file; it must never touch a real
+ * socket nor real time.
  */
 import type { Clock } from '../runtime/clock.ts'
 import type { Connection, ConnectionEvents, Endpoint, Listener, Net } from './port.ts'
@@ -36,7 +38,8 @@ export class VirtualNet implements Net {
     const port = at.port === 0 ? this.#nextPort++ : at.port
     const name = `${at.host}:${port}`
     if (this.#listeners.has(name)) {
-      return Promise.reject(new Error(`cannot listen on ${name}: the port is in use by another process`))
+      const why = 'the port is in use by another process'
+      return Promise.reject(new Error(`cannot listen on ${name}: ${why}`))
     }
     this.#listeners.set(name, accept)
     const close = (): Promise<void> => {
