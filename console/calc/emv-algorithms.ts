@@ -12,6 +12,11 @@ import { CalcInput, leftDigits } from './input.ts'
 import type { CalcAlgorithm, CalcOutput } from './input.ts'
 import * as oda from '../../emv/offline-authentication.ts'
 import type { RsaPublicKey } from '../../emv/offline-authentication.ts'
+import {
+  verifySm2CardCertificate,
+  verifySm2IssuerCertificate,
+} from '../../emv/sm2-authentication.ts'
+import type { Sm2Certificate, Sm2Check } from '../../emv/sm2-authentication.ts'
 import { fromAscii, toHex } from '../../hsm/algorithms/bytes.ts'
 import * as values from '../../hsm/algorithms/card-verification.ts'
 import * as cryptogram from '../../hsm/algorithms/cryptogram.ts'
@@ -25,6 +30,11 @@ import * as script from '../../hsm/algorithms/issuer-script.ts'
 import { zeroCheckValue } from '../../hsm/algorithms/kcv.ts'
 import { withOddParity } from '../../hsm/algorithms/key-combination.ts'
 import { scp02SessionKey } from '../../hsm/algorithms/scp02.ts'
+import {
+  SM2_DEFAULT_ID,
+  sm2MessageHash,
+  sm2VerifyHash,
+} from '../../hsm/algorithms/sm2.ts'
 import { retailMacCiphers, tdesCipher } from '../../hsm/algorithms/software-ciphers.ts'
 
 const EMPTY = new Uint8Array(0)
@@ -242,6 +252,15 @@ function combined(i: CalcInput): CalcOutput {
   }
 }
 
+/** SM2 signature over SM3 under the default identity. */
+const checkSm2: Sm2Check = (key, message, signature) =>
+  sm2VerifyHash(key, sm2MessageHash(SM2_DEFAULT_ID, key, message), signature)
+
+function sm2Certificate(certificate: Sm2Certificate): CalcOutput {
+  const { subject, expiry, serial, key } = certificate
+  return hexed({ subject, expiry, serial, x: key.x, y: key.y })
+}
+
 const OFFLINE: Record<string, CalcAlgorithm> = {
   'rsa.recover': (i) => ({
     recovered: toHex(
@@ -294,6 +313,23 @@ const OFFLINE: Record<string, CalcAlgorithm> = {
       ),
     ),
   'emv.cda': combined,
+  'emv.sm2.cert.issuer': (i) =>
+    sm2Certificate(
+      verifySm2IssuerCertificate(
+        { x: i.hex('caX'), y: i.hex('caY') },
+        i.hex('certificate'),
+        checkSm2,
+      ),
+    ),
+  'emv.sm2.cert.icc': (i) =>
+    sm2Certificate(
+      verifySm2CardCertificate(
+        { x: i.hex('issuerX'), y: i.hex('issuerY') },
+        i.hex('certificate'),
+        i.optionalHex('staticData') ?? EMPTY,
+        checkSm2,
+      ),
+    ),
 }
 
 export const CARD_ALGORITHMS: Readonly<Record<string, CalcAlgorithm>> = {

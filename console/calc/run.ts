@@ -46,7 +46,7 @@ function parsed(line: string): Record<string, unknown> {
   if (line.length > CALC_LINE_CHARACTERS_MAX) throw new CalcInputError('json', 'line is too long')
   let value: unknown
   try {
-    value = JSON.parse(line)
+    value = JSON.parse(line.replace(/^\uFEFF/, ''))
   } catch {
     // JSON.parse quotes its input in the error text, so that text is not passed on.
     throw new CalcInputError('json', 'line is not JSON')

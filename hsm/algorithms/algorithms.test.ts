@@ -128,7 +128,12 @@ t.test('the two-cipher retail MAC equals the step by step algorithm 3', async (t
 t.test('padding methods are as ISO 9797-1 writes them', async (t) => {
   const rows = [
     { name: 'method 1, empty', data: '', padding: 1, want: '0000000000000000' },
-    { name: 'method 1, whole block', data: '0102030405060708', padding: 1, want: '0102030405060708' },
+    {
+      name: 'method 1, whole block',
+      data: '0102030405060708',
+      padding: 1,
+      want: '0102030405060708',
+    },
     { name: 'method 2, empty', data: '', padding: 2, want: '8000000000000000' },
     { name: 'method 2, part block', data: '010203', padding: 2, want: '0102038000000000' },
     {

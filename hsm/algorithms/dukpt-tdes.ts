@@ -64,8 +64,9 @@ export function tdesInitialKey(bdk: Uint8Array, ksn: Uint8Array): Uint8Array {
   const variantKey = xor(bdk, concat(VARIANT, VARIANT))
   const left = tdesCipher(bdk).encryptEcb(data)
   const right = tdesCipher(variantKey).encryptEcb(data)
-  wipe(variantKey)
-  return concat(left, right)
+  const key = concat(left, right)
+  wipe(variantKey, left, right)
+  return key
 }
 
 /** Half of the non-reversible key generation: DES(k_left, data xor k_right) xor k_right. */
