@@ -2,8 +2,9 @@
 // local control socket of a scheme simulator. Plain node:net on purpose: a peer brings its own
 // transport, so that a mistake in the switch's Net adapter cannot hide. Knows no message content.
 
-import { chmodSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
+import { dirname } from 'node:path'
 
 import type { Framing } from '../switch/framing/framing.ts'
 import type { Clock } from '../switch/runtime/clock.ts'
@@ -159,6 +160,7 @@ export function listenForControl(path: string, handle: ControlHandler): Promise<
     })
   })
   server.maxConnections = CONTROL_CONNECTIONS_MAX
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   rmSync(path, { force: true })
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {

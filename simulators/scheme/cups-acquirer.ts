@@ -184,7 +184,7 @@ export class CupsAcquirer implements AnswerSink {
     if (key === undefined) throw new Error('no PIN key has been exchanged with the switch yet')
     const pin = wrong ? wrongPinOf(card) : pinOf(card)
     fields[26] = '12'
-    fields[52] = encryptPin(key.pair, 'unionpay-pan', pin, card.pan)
+    fields[52] = encryptPin(key.pair, 'unionpay_pan', pin, card.pan)
     fields[53] = '2600000000000000' // with PAN, double-length 3DES
     wipe(pin)
   }

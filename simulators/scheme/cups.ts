@@ -57,7 +57,7 @@ const REDIAL_MS_MIN = 500
 const REDIAL_MS_MAX = 15_000
 const IDLE_FRAME = Uint8Array.of(0x30, 0x30, 0x30, 0x30)
 
-const RULES: IssuerRules = { issuer: 'cups', pinFormat: 'unionpay-pan', unreadablePinCode: '99' }
+const RULES: IssuerRules = { issuer: 'cups', pinFormat: 'unionpay_pan', unreadablePinCode: '99' }
 
 /** Fields of a request that its answer repeats (cups-host.md section 12). */
 const ECHO_ANSWER = [2, 3, 4, 7, 11, 12, 13, 18, 23, 25, 32, 33, 37, 41, 42, 49, 60, 90] as const
@@ -81,6 +81,7 @@ export class CupsSimulator {
   #redialMs = REDIAL_MS_MIN
   #stopped = false
   #idle: Timer | null = null
+  #dialTimer: Timer | null = null // pause before dialling, or wait for the answer to our sign-on
   #offered: { kind: 'pin' | 'mac'; key: WorkingKey; stan: string; timer: Timer } | null = null
   #signOnStan = ''
   #stan: number
@@ -109,6 +110,7 @@ export class CupsSimulator {
   async stop(): Promise<void> {
     this.#stopped = true
     this.#idle?.cancel()
+    this.#dialTimer?.cancel()
     this.#offered?.timer.cancel()
     if (this.#ownReady && this.#own !== null) this.#request(this.#own, '0820', this.#network('002'))
     this.#own?.close('stopping')
@@ -184,7 +186,8 @@ export class CupsSimulator {
     if (this.#stopped) return
     const pauseMs = this.#redialMs - this.#options.random.below(Math.ceil(this.#redialMs / 4))
     this.#redialMs = Math.min(this.#redialMs * 2, REDIAL_MS_MAX)
-    this.#options.clock.after(pauseMs, () => this.#dial())
+    this.#dialTimer?.cancel()
+    this.#dialTimer = this.#options.clock.after(pauseMs, () => this.#dial())
   }
 
   #signOn(line: Line): void {
@@ -192,7 +195,8 @@ export class CupsSimulator {
     const fields = this.#network('001')
     this.#signOnStan = String(fields[11])
     this.#request(line, '0820', fields)
-    this.#options.clock.after(NETWORK_ANSWER_MS, () => {
+    this.#dialTimer?.cancel()
+    this.#dialTimer = this.#options.clock.after(NETWORK_ANSWER_MS, () => {
       if (!this.#ownReady) this.#signOn(line)
     })
   }
@@ -322,6 +326,7 @@ export class CupsSimulator {
     log('network.answer_received', { code, stan: message.text(11) })
     if (message.text(11) !== this.#signOnStan || message.text(70) !== '001') return
     this.#ownReady = code === '00'
+    if (this.#ownReady) this.#dialTimer?.cancel()
   }
 
   /** Begins new keys for the member: the PIN key, and after it the MAC key. */
@@ -337,7 +342,7 @@ export class CupsSimulator {
     const { token, clock, random, log } = this.#options
     this.#offered?.timer.cancel()
     const key = freshKey(random)
-    const fields = {
+    const fields: Values = {
       ...this.#network('101'),
       48: newKeyField(key.wrappedUnder(token.cipher(KEY_LABEL.cupsExchange))),
       53: kind === 'pin' ? '1600000000000000' : '2600000000000000',

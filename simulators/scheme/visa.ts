@@ -155,6 +155,14 @@ export class VisaSimulator {
     if (code === '071') this.offerKey(line)
   }
 
+  /** Sends a fresh key on a signed-on line; false when there is none. */
+  renewKeys(): boolean {
+    const [line] = this.#signedOn
+    if (line === undefined) return false
+    this.offerKey(line)
+    return true
+  }
+
   /** Sends a fresh zone PIN key; it comes into force when the switch answers 00. */
   offerKey(line: Line): void {
     this.#offered?.timer.cancel()

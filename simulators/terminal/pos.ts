@@ -247,7 +247,7 @@ export class PosTerminal {
     if (this.#pinKey === null) throw new Error('the terminal has not signed on: it has no PIN key')
     const pin = request.wrongPin === true ? wrongPinOf(request.card) : pinOf(request.card)
     fields[26] = '12'
-    fields[52] = encryptPin(this.#pinKey.pair, 'unionpay-pan', pin, request.card.pan)
+    fields[52] = encryptPin(this.#pinKey.pair, 'unionpay_pan', pin, request.card.pan)
     fields[53] = '2600000000000000' // with PAN, double-length 3DES
     wipe(pin)
   }
