@@ -1,7 +1,7 @@
-// Runs the contract suite against every adapter: SoftHSM in its own temporary token directory,
-// through real worker threads, and the software adapter.
+// Runs the contract suite against every adapter: SoftHSM and NSS softokn, each in a temporary
+// directory of its own and through real worker threads, and the software adapter.
 
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -12,11 +12,13 @@ import { seededRandom } from '../switch/runtime/random.ts'
 import { bytes } from './contract-reference.ts'
 import { CONTRACT_IBM3624, CONTRACT_KEYS } from './contract-rows.ts'
 import { contractOf } from './contract.ts'
-import { findModule } from './pkcs11/module-path.ts'
+import type { MakeSubject } from './contract.ts'
+import { findModule, SOFTOKN_PATHS } from './pkcs11/module-path.ts'
 import { Pkcs11Hsm } from './pkcs11/pkcs11-hsm.ts'
 import { initializeToken, prepareSoftHsm } from './pkcs11/provisioning.ts'
 import { TokenSession } from './pkcs11/session.ts'
-import { createMasterKeys } from './pkcs11/test-token.ts'
+import type { TokenAddress } from './pkcs11/session.ts'
+import { createMasterKeys, initializeSoftokn } from './pkcs11/test-token.ts'
 import type { KeyDirectory } from './port.ts'
 import { SoftwareHsm } from './software/software-hsm.ts'
 
@@ -31,30 +33,50 @@ if (module === null) throw new Error('no PKCS#11 module found; scripts/setup.sh 
 
 const directory = mkdtempSync(join(tmpdir(), 'switchyard-contract-'))
 t.teardown(() => rmSync(directory, { recursive: true, force: true }))
-prepareSoftHsm(directory)
-initializeToken(module, 'contract', 'officer-1234', 'user-5678')
-const address = { module, tokenLabel: 'contract', pin: 'user-5678' }
-const session = TokenSession.open(address)
-createMasterKeys(
-  session,
-  CONTRACT_KEYS.map(({ name, usage, hex }) => ({ name, usage, value: bytes(hex) })),
-)
-session.close()
 
-contractOf(t, 'SoftHSM', async (callsMax) => {
-  const keys = memoryDirectory()
-  const hsm = await Pkcs11Hsm.open({
-    address,
-    directory: keys,
-    clock: systemClock,
-    kbpk: 'test.kbpk',
-    vault: 'test.vault',
-    clearPinInWorker: true,
-    ibm3624: CONTRACT_IBM3624,
-    ...(callsMax === undefined ? {} : { callsMax }),
-  })
-  return { hsm, put: (name, block) => void keys.blocks.set(name, block) }
-})
+/** Puts the suite's master keys into a fresh token. */
+function fill(address: TokenAddress): void {
+  const session = TokenSession.open(address)
+  createMasterKeys(
+    session,
+    CONTRACT_KEYS.map(({ name, usage, hex }) => ({ name, usage, value: bytes(hex) })),
+  )
+  session.close()
+}
+
+/** Makes subjects over one token, through worker threads. */
+function subjects(address: TokenAddress, checksBlocks: boolean): MakeSubject {
+  return async (callsMax) => {
+    const keys = memoryDirectory()
+    const hsm = await Pkcs11Hsm.open({
+      address,
+      directory: keys,
+      clock: systemClock,
+      kbpk: 'test.kbpk',
+      vault: 'test.vault',
+      clearPinInWorker: true,
+      ibm3624: CONTRACT_IBM3624,
+      ...(callsMax === undefined ? {} : { callsMax }),
+    })
+    return { hsm, checksBlocks, put: (name, block) => void keys.blocks.set(name, block) }
+  }
+}
+
+prepareSoftHsm(join(directory, 'softhsm'))
+initializeToken(module, 'contract', 'officer-1234', 'user-5678')
+const softHsm = { module, tokenLabel: 'contract', pin: 'user-5678' }
+fill(softHsm)
+contractOf(t, 'SoftHSM', subjects(softHsm, true))
+
+const softokn = findModule(undefined, SOFTOKN_PATHS)
+if (softokn === null) {
+  t.test('NSS softokn', { skip: 'libnss3 is not installed on this machine' }, async () => undefined)
+} else {
+  mkdirSync(join(directory, 'softokn'))
+  const address = initializeSoftokn(softokn, join(directory, 'softokn'), 'user-5678')
+  fill(address)
+  contractOf(t, 'NSS softokn', subjects(address, false))
+}
 
 contractOf(t, 'software', async (callsMax) => {
   const keys = memoryDirectory()
@@ -68,7 +90,7 @@ contractOf(t, 'software', async (callsMax) => {
     ),
     ...(callsMax === undefined ? {} : { queueLimit: callsMax }),
   })
-  return { hsm, put: (name, block) => void keys.blocks.set(name, block) }
+  return { hsm, checksBlocks: true, put: (name, block) => void keys.blocks.set(name, block) }
 })
 
 t.test('the software adapter is refused without the word development', async (t) => {

@@ -36,6 +36,11 @@ import type { Hsm, HsmOutcome, KeyUsage } from './port.ts'
 /** An adapter under test, holding the master keys CONTRACT_KEYS. */
 export interface Subject {
   readonly hsm: Hsm
+  /**
+   * False for a token that translates equal formats inside: it shows no PIN and so checks none; a
+   * bad block arrives at the next institution as bad as it came.
+   */
+  readonly checksBlocks: boolean
   /** Puts a working key's block where the adapter finds it. */
   put(name: string, block: string): void
 }
@@ -99,7 +104,9 @@ async function translationFacts(t: Test, subject: Subject): Promise<void> {
       result.outcome === 'ok'
         ? hex(des(bytes(PIN_KEY_B), result.value, true))
         : result.outcome
-    t.equal(got, row.want, `${row.name} (${row.source})`)
+    const passedOn = row.want === 'bad_pin_block' && from === to && !subject.checksBlocks
+    const want = passedOn ? hex(des(bytes(PIN_KEY_A), block, true)) : row.want
+    t.equal(got, want, `${row.name} (${row.source})`)
   }
 }
 

@@ -178,7 +178,7 @@ function makeTokens(options: DemonstrationOptions, directory: string): void {
 function makeKeys(bank: TokenSession, outside: TokenSession): void {
   for (const { name, usage, powers } of BANK_ONLY) {
     const shape: KeyShape = { type: 'aes', bytes: 32, powers, token: true }
-    const key = bank.generate({ ...shape, label: name, id: idOf(usage) })
+    const key = bank.generate({ ...shape, label: name, id: idOf(usage, name) })
     if (usage !== 'vault') continue
     const secrets = vaultSecretsOf(bank, key, name) // makes them while no other process can
     wipe(secrets.seal, secrets.token)
@@ -196,7 +196,8 @@ function makeKeys(bank: TokenSession, outside: TokenSession): void {
 
 function makeSharedKey(bank: TokenSession, transport: KeyTransport, plan: KeyPlan): void {
   const { name, usage, powers } = plan
-  const shape: KeyShape = { type: 'des2', powers, token: true, label: name, id: idOf(usage) }
+  const marks = { token: true, label: name, id: idOf(usage, name) }
+  const shape: KeyShape = { type: 'des2', powers, ...marks }
   const key = bank.generate({ ...shape, extractable: true })
   share(transport, key, shape)
 }
@@ -210,9 +211,11 @@ function makeTwoFormKey(bank: TokenSession, transport: KeyTransport, plan: KeyPl
   const parent = bank.generate({ type: 'des3', powers: ['derive'] })
   const left = Buffer.from('4b4559204c454654', 'hex') // any two different blocks do
   const right = Buffer.from('4b45592052474854', 'hex')
-  const common = { powers, token: true, id: idOf(usage) }
-  const pairShape: KeyShape = { ...common, type: 'des2', label: name }
-  const singleShape: KeyShape = { ...common, type: 'des3', label: singleLabel(name) }
+  const shapeOf = (type: 'des2' | 'des3', label: string): KeyShape => {
+    return { type, powers, token: true, label, id: idOf(usage, label) }
+  }
+  const pairShape = shapeOf('des2', name)
+  const singleShape = shapeOf('des3', singleLabel(name))
   const pairData = Buffer.concat([left, right])
   const singleData = Buffer.concat([left, left, left])
   const pair = bank.deriveEcb(parent, false, pairData, { ...pairShape, extractable: true })

@@ -36,7 +36,7 @@ const NOTES: Readonly<Record<CapabilityName, readonly [have: string, lack: strin
     'translation of equal formats shows no PIN to the process',
     'needs clear_pin_in_worker: accepted',
   ],
-  aes_key_wrap: ['vault secrets kept wrapped in the token', 'no vault keys'],
+  aes_key_wrap: ['vault secrets kept by the token', 'no vault keys'],
   random: ["keys from the token's generator", 'no keys can be made'],
   sm4: ['SM4 in the token', 'SM4 needs keys in the worker; not offered yet'],
 }

@@ -203,19 +203,6 @@ export class TokenSession {
     )
   }
 
-  /** A private data object kept in the token. */
-  createData(label: string, value: Uint8Array): void {
-    this.#guarded(() =>
-      this.module.C_CreateObject(this.handle, [
-        { type: P.CKA_CLASS, value: P.CKO_DATA },
-        { type: P.CKA_TOKEN, value: true },
-        { type: P.CKA_PRIVATE, value: true },
-        { type: P.CKA_LABEL, value: label },
-        { type: P.CKA_VALUE, value: viewOf(value) },
-      ]),
-    )
-  }
-
   /** A random key made inside the token. */
   generate(shape: KeyShape): KeyHandle {
     const mechanism = { mechanism: GENERATION[shape.type] }

@@ -1,5 +1,6 @@
 // How our keys are named and marked as objects of a token. Used by token-keys.ts, token.ts and
-// provisioning. CKA_LABEL is the key's name; CKA_ID says its one purpose, `switchyard:<usage>`.
+// provisioning. CKA_LABEL is the key's name; CKA_ID says its one purpose and is different for every
+// object, `switchyard:<usage>:<label>`: NSS keeps one key per CKA_ID and overwrites the other.
 // A key that must also work as single DES has a second object, K1|K1|K1, under `<name>#single`.
 
 import pkcs11js from 'pkcs11js'
@@ -7,15 +8,15 @@ import pkcs11js from 'pkcs11js'
 import type { KeyUsage } from '../port.ts'
 import type { KeyHandle, KeyType, TokenSession } from './session.ts'
 
-/** Purposes of keys in the token: those of the port and the two that protect other keys. */
-export type TokenUsage = KeyUsage | 'kbpk' | 'vault'
+/** Purposes of keys in the token: those of the port, those that protect keys, the vault's own. */
+export type TokenUsage = KeyUsage | 'kbpk' | 'vault' | 'vault_secret'
 
 const ID_PREFIX = 'switchyard:'
 const SINGLE_SUFFIX = '#single'
 
-/** CKA_ID of a key with this purpose. */
-export function idOf(usage: TokenUsage): string {
-  return ID_PREFIX + usage
+/** CKA_ID of the object with this label and purpose. */
+export function idOf(usage: TokenUsage, label: string): string {
+  return `${ID_PREFIX}${usage}:${label}`
 }
 
 /** Label of the K1|K1|K1 object that belongs to a key. */
@@ -26,7 +27,7 @@ export function singleLabel(name: string): string {
 /** Whether a CKA_ID is that of `usage`. An object without our mark has no purpose here. */
 export function hasUsage(session: TokenSession, key: KeyHandle, usage: TokenUsage): boolean {
   const [id] = session.attributes(key, [pkcs11js.CKA_ID])
-  return id?.toString('latin1') === idOf(usage)
+  return id?.toString('latin1').startsWith(idOf(usage, '')) ?? false
 }
 
 const TYPES = new Map<number, KeyType>([
