@@ -260,13 +260,35 @@ t.test('keys are exchanged before financials, and the exchange itself passes', a
   t.equal(stage.send('000001'), 'sent')
 })
 
-t.test('keys that are in force stay in force when the connection comes again', async (t) => {
+t.test('each sign-on of the link begins a new key exchange', async (t) => {
   const stage = new Stage({ keysRequired: true })
   await stage.listen()
+  await stage.link.start()
+  for (let round = 0; round < 2; round++) {
+    stage.clock.advance(2_000)
+    t.equal(stage.link.state, 'exchanging_keys')
+    stage.link.keysInForce()
+    t.equal(stage.link.state, 'ready')
+    stage.peer.net?.close('test')
+    stage.clock.advance(5)
+  }
+})
+
+t.test('a second connection shares the keys in force; keys known before serve at once', async (t) => {
+  const stage = new Stage({ ...LISTENS, keysRequired: true })
   stage.link.keysInForce()
   await stage.link.start()
+  const [first, second] = [stage.dial(), stage.dial()]
   stage.clock.advance(10)
-  t.equal(stage.link.state, 'ready')
+  for (const peer of [first, second]) {
+    peer.say('0820', { 7: '0105160000', 11: '000001', 33: PEER, 70: '001' })
+    peer.say('0200', purchaseFields('000002'))
+    stage.clock.advance(10)
+  }
+  t.same(stage.told.lines, ['request 0200 000002', 'request 0200 000002'])
+  first.net?.close('test')
+  stage.clock.advance(10)
+  t.equal(stage.link.state, 'ready', 'one of two is enough')
 })
 
 t.test('an operator suspends and resumes: requests stop, the connection stays', async (t) => {

@@ -82,6 +82,7 @@ export class Lifecycle implements ConnectionOwner {
   #nextId = 1
   #accepted = 0
   #keysInForce = false
+  #anySignedOn = false
   #suspended = false
   #stopping = false
   #stopped: Promise<void> | null = null
@@ -386,6 +387,10 @@ export class Lifecycle implements ConnectionOwner {
   #sortConnections(): void {
     if (this.#settings.role === 'terminals') return
     const all = [...this.connections.values()]
+    const anySignedOn = all.some((one) => RANK[one.state] >= RANK.exchanging_keys)
+    // A new exchange begins with the next sign-on; another connection beside it uses the same keys.
+    if (this.#anySignedOn && !anySignedOn) this.#keysInForce = false
+    this.#anySignedOn = anySignedOn
     const closed = this.#stopping
     const held = closed || this.#suspended
     this.ready = held ? [] : all.filter((connection) => connection.state === 'ready')
