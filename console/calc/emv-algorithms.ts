@@ -29,7 +29,13 @@ import { demand } from '../../hsm/algorithms/errors.ts'
 import * as script from '../../hsm/algorithms/issuer-script.ts'
 import { zeroCheckValue } from '../../hsm/algorithms/kcv.ts'
 import { withOddParity } from '../../hsm/algorithms/key-combination.ts'
-import { scp02SessionKey } from '../../hsm/algorithms/scp02.ts'
+import {
+  scp02CardCryptogram,
+  scp02CardKey,
+  scp02CommandMac,
+  scp02HostCryptogram,
+  scp02SessionKey,
+} from '../../hsm/algorithms/scp02.ts'
 import {
   SM2_DEFAULT_ID,
   sm2MessageHash,
@@ -198,6 +204,12 @@ function balanceMac(i: CalcInput): CalcOutput {
   return { mac: toHex(mac) }
 }
 
+function scp02Cryptogram(i: CalcInput, compute: typeof scp02CardCryptogram): CalcOutput {
+  const key = tdesCipher(i.hex('key'))
+  const [host, card] = [i.hex('hostChallenge'), i.hex('cardChallenge')]
+  return { cryptogram: toHex(compute(key, host, i.hex('sequence'), card)) }
+}
+
 const CRYPTOGRAMS: Record<string, CalcAlgorithm> = {
   'emv.ac': (i) => ({ ac: toHex(applicationCryptogramOf(i)) }),
   'emv.arqc': (i) => ({ arqc: toHex(applicationCryptogramOf(i)) }),
@@ -220,6 +232,17 @@ const CRYPTOGRAMS: Record<string, CalcAlgorithm> = {
   'scp02.sessionKey': (i) => ({
     key: toHex(scp02SessionKey(tdesCipher(i.hex('key')), i.hex('constant'), i.hex('sequence'))),
   }),
+  'scp02.cardKey': (i) => {
+    const which = i.choice('which', { enc: 'enc', mac: 'mac', dek: 'dek' } as const)
+    return { key: toHex(scp02CardKey(tdesCipher(i.hex('kmc')), i.hex('keyData'), which)) }
+  },
+  'scp02.cardCryptogram': (i) => scp02Cryptogram(i, scp02CardCryptogram),
+  'scp02.hostCryptogram': (i) => scp02Cryptogram(i, scp02HostCryptogram),
+  'scp02.commandMac': (i) => {
+    const { single, pair } = tdesForms(i.hex('key'))
+    const previous = i.optionalHex('previous')
+    return { mac: toHex(scp02CommandMac(single, pair, i.hex('command'), previous)) }
+  },
 }
 
 function keyOf(i: CalcInput, owner: 'ca' | 'issuer' | 'icc'): RsaPublicKey {

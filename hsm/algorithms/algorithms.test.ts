@@ -26,7 +26,8 @@ import {
 } from './pin-translation.ts'
 import type { PinBlockFormat } from './pin-translation.ts'
 import { demandSafeDecimalizationTable, verifyIbm3624, verifyVisaPvv } from './pin-verification.ts'
-import { ibm3624Offset, visaPvv } from './pin-verification.ts'
+import { ibm3624Offset, validationDataOf, visaPvv } from './pin-verification.ts'
+import { scp02CardKey, scp02CommandMac } from './scp02.ts'
 import { sm2PublicKey, sm2SignHash, sm2VerifyHash } from './sm2.ts'
 import {
   aesCipher,
@@ -251,6 +252,45 @@ t.test('a right PIN verifies and a wrong PIN does not', async (t) => {
   )
   t.doesNotThrow(() => demandSafeDecimalizationTable('0123456789012345'))
   refusedAs(t, 'policy', () => demandSafeDecimalizationTable('0000000000000001'), 'weak table')
+})
+
+t.test('validation data follow the issuer rule', async (t) => {
+  const pan = '4556737586899855'
+  const rows = [
+    { name: 'whole PAN', rule: { kind: 'pan16' }, pan, want: pan },
+    { name: 'long PAN keeps its right end', rule: { kind: 'pan16' }, pan: `622${pan}`, want: pan },
+    {
+      name: 'slice',
+      rule: { kind: 'slice', offset: 4, length: 10, pad: 'F' },
+      pan,
+      want: '7375868998FFFFFF',
+    },
+    {
+      name: 'Thales template',
+      rule: { kind: 'template', template: '1234567890N' },
+      pan,
+      want: '123456789089985F',
+    },
+  ] as const
+  for (const row of rows) {
+    const { name, rule, want } = row
+    t.equal(toHex(validationDataOf(rule, row.pan)), want, `${name} (crypto facts, section 3)`)
+  }
+})
+
+t.test('SCP02 card keys, cryptograms and C-MAC follow their texts', async (t) => {
+  const kmc = tdesCipher(fromHex('404142434445464748494A4B4C4D4E4F'))
+  const key = scp02CardKey(kmc, fromHex('010203040506'), 'mac')
+  const plain = kmc.encryptEcb(fromHex('010203040506F0020102030405060F02'))
+  t.equal(toHex(key), toHex(withOddParity(plain)), 'EMV CPS 5.3')
+  const { single, pair } = retailMacCiphers('tdes', key)
+  const command = fromHex('8482000010A1A2A3A4A5A6A7A8')
+  const first = scp02CommandMac(single, pair, command)
+  t.equal(toHex(first), toHex(macAlgorithm3(single, pair, command, { padding: 2 })))
+  const second = scp02CommandMac(single, pair, command, first)
+  const iv = single.encryptEcb(first)
+  t.equal(toHex(second), toHex(macAlgorithm3(single, pair, command, { padding: 2, iv })))
+  t.not(toHex(second), toHex(first), 'the chain enters the MAC')
 })
 
 t.test('the MAB text is normalised as the CUPS MAC rule says', async (t) => {

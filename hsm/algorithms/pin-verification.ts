@@ -205,3 +205,42 @@ export function verifyIbm3624(
   wipe(wanted)
   return equal
 }
+
+/**
+ * How an issuer forms the validation data of IBM 3624; a setting per BIN.
+ * - `pan16`: the rightmost 16 PAN digits, zero-filled on the left
+ * - `slice`: `length` PAN digits from `offset`, filled on the right with the hex digit `pad`
+ * - `template`: 12 characters in which N stands for the last five account digits (Thales), filled
+ *   on the right with F to 16
+ */
+export type ValidationDataRule =
+  | { readonly kind: 'pan16' }
+  | {
+      readonly kind: 'slice'
+      readonly offset: number
+      readonly length: number
+      readonly pad: string
+    }
+  | { readonly kind: 'template'; readonly template: string }
+
+/** Validation data of a PAN with check digit, 8 bytes. Throws 'length' or 'format'. */
+export function validationDataOf(rule: ValidationDataRule, pan: string): Uint8Array {
+  demandDigits(pan, 'PAN')
+  demand(pan.length >= 12 && pan.length <= 19, 'length', 'PAN must have 12 to 19 digits')
+  let text: string
+  switch (rule.kind) {
+    case 'pan16':
+      text = pan.slice(-16).padStart(16, '0')
+      break
+    case 'slice':
+      demand(/^[0-9A-Fa-f]$/.test(rule.pad), 'format', 'pad digit of the validation data')
+      text = pan.slice(rule.offset, rule.offset + rule.length).padEnd(16, rule.pad)
+      break
+    case 'template':
+      text = rule.template.replace('N', pan.slice(-6, -1)).padEnd(16, 'F')
+      break
+  }
+  demand(text.length === 16, 'length', 'validation data must have 16 hex digits')
+  demand(/^[0-9A-Fa-f]{16}$/.test(text), 'format', 'validation data')
+  return Uint8Array.from(Buffer.from(text, 'hex'))
+}
