@@ -72,8 +72,8 @@ export function scp02CardKey(
 }
 
 /**
- * C-MAC of a command: retail MAC, padding 2, over the command with its final CLA and Lc. The initial
- * value is the previous C-MAC enciphered by single DES; zeros for the first command.
+ * C-MAC of a command: retail MAC, padding 2, over the command with its final CLA and Lc. The
+ * initial value is the previous C-MAC enciphered by single DES; zeros for the first command.
  * @param single K1|K1|K1 form of the C-MAC session key; `pair` its K1|K2|K1 form
  */
 export function scp02CommandMac(
