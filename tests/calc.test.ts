@@ -246,7 +246,7 @@ async function runCommand(args: readonly string[], stdin: string) {
   const script = `
     import { Command } from 'commander'
     import { register } from './console/commands/calc.ts'
-    const program = new Command('switchyard').exitOverride()
+    const program = new Command('switchyard').exitOverride().allowExcessArguments()
     register(program)
     try {
       await program.parseAsync(${JSON.stringify(args)}, { from: 'user' })
@@ -282,6 +282,8 @@ t.test('the command lists the algorithms, explains itself and refuses wrong usag
   const help = await runCommand(['calc', '--help'], '')
   t.equal(help.code, 0)
   t.match(help.stdout, /^Examples:/, 'the example comes first')
-  const wrong = await runCommand(['calc', '--nonsense'], '')
-  t.equal(wrong.code, 2)
+  for (const args of [['calc', '--nonsense'], ['calc', 'a-word-too-many']]) {
+    const wrong = await runCommand(args, '')
+    t.equal(wrong.code, 2, args.join(' '))
+  }
 })

@@ -51,6 +51,7 @@ const SESSION_KEY_METHODS: Readonly<Record<string, SessionKeyMethod | 'tree'>> =
   emv2000: 'tree',
 }
 
+/** Cipher of a clear card key, by family. Throws AlgorithmError 'length' for a wrong key. */
 export function cardCipher(family: CardCipher, key: Uint8Array): BlockCipher {
   if (family === 'sm4') return sm4Cipher(key)
   return family === 'aes' ? aesCipher(key) : tdesCipher(key)

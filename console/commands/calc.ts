@@ -30,6 +30,7 @@ export function register(program: Command): void {
     .command('calc')
     .summary('compute payment cryptography from JSON lines with clear test keys')
     .description('Reads JSON lines {"id","alg","in"} from stdin and answers each with one line.')
+    .allowExcessArguments(false)
     .option('--list', 'print the names of all algorithms, one per line')
     .addHelpText('after', ABOUT)
     .action(async (options: CalcOptions) => {

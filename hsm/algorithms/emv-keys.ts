@@ -203,7 +203,9 @@ export function deriveSessionKey(
     demand(inputs.atc !== undefined, 'length', 'ATC must have 2 bytes')
     return xor(cardKey, visaSecureMessagingMask(inputs.atc))
   }
-  const key = cipherOf(cardKey).encryptEcb(sessionKeyData(method, inputs)!)
+  const data = sessionKeyData(method, inputs)
+  demand(data !== undefined, 'unsupported', 'session key method')
+  const key = cipherOf(cardKey).encryptEcb(data)
   return method === 'pboc' || method === 'pboc-sm4' || method === 'aes' ? key : withOddParity(key)
 }
 
