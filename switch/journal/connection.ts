@@ -64,14 +64,17 @@ export function troubleText(error: unknown): string {
 
 export class WriterConnection {
   readonly #url: string
+  readonly #session: string
   readonly #clock: Clock
   readonly #random: Random
   #client: Client | null = null
   #failures = 0
   #closed = false
 
-  constructor(url: string, clock: Clock, random: Random) {
+  /** @param name of the writer, unique among all that use the database */
+  constructor(url: string, name: string, clock: Clock, random: Random) {
     this.#url = url
+    this.#session = `switchyard journal ${name}`
     this.#clock = clock
     this.#random = random
   }
@@ -91,7 +94,7 @@ export class WriterConnection {
       lock_timeout: LOCK_TIMEOUT_MS,
       idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
       keepAlive: true,
-      application_name: 'switchyard journal',
+      application_name: this.#session,
       options: WRITER_SETTINGS,
       pipeline: true, // BEGIN with the read, the write with COMMIT: two round trips a group
     })
@@ -99,8 +102,10 @@ export class WriterConnection {
     client.on('end', () => this.#forget(client))
     try {
       await client.connect()
+      await this.#endPredecessors(client)
     } catch (error) {
       this.#failures += 1
+      client.connection.stream.destroy()
       throw new ConnectionLost(`no connection: ${troubleText(error)}`)
     }
     this.#failures = 0
@@ -145,6 +150,23 @@ export class WriterConnection {
     const client = this.#client
     this.#client = null
     if (client !== null) await client.end().catch(() => {}) // it is gone either way
+  }
+
+  /**
+   * A session of ours that the server still believes in (the network died, not the session) holds its locks until the
+   * server finds out. Nobody will ever read its answer, so it is ended now.
+   */
+  async #endPredecessors(client: Client): Promise<void> {
+    const late = this.#clock.after(CONNECT_TIMEOUT_MS, () => client.connection.stream.destroy())
+    try {
+      await client.query(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE application_name = $1 AND pid <> pg_backend_pid()`,
+        [this.#session],
+      )
+    } finally {
+      late.cancel()
+    }
   }
 
   #forget(client: Client): void {

@@ -12,6 +12,7 @@ import { seedDemonstration } from '../../cards/seed.ts'
 import type { DemonstrationCard } from '../../cards/seed.ts'
 import { startDatabase } from '../../console/database/embedded.ts'
 import { systemClock } from '../runtime/clock.ts'
+import type { Clock } from '../runtime/clock.ts'
 import { seededRandom } from '../runtime/random.ts'
 import { ulid } from '../runtime/ulid.ts'
 import { migrate } from './migrate.ts'
@@ -21,6 +22,13 @@ import { PostgresJournal } from './postgres.ts'
 export const BUSINESS_DATE = '2026-11-22'
 export const CURRENCY = '156'
 
+/** A superuser's way around the triggers that keep rows; nothing else may use it. */
+const EMPTY_SQL = `
+  BEGIN; SET LOCAL session_replication_role = replica;
+  DELETE FROM saf; DELETE FROM posting; DELETE FROM card_day; DELETE FROM card;
+  DELETE FROM account; DELETE FROM txn; DELETE FROM number_block; DELETE FROM key_block;
+  DELETE FROM journal_writer; COMMIT`
+
 /** A started server. */
 export interface TestServer {
   url: string
@@ -28,6 +36,8 @@ export interface TestServer {
   kill(): void
   /** A new empty database; its URL. */
   newDatabase(): Promise<string>
+  /** The one migrated database of this server, emptied. */
+  emptied(): Promise<string>
   stop(): Promise<void>
 }
 
@@ -37,15 +47,25 @@ export async function startServer(): Promise<TestServer> {
   chmodSync(directory, 0o755) // PostgreSQL may run as another account
   const database = await startDatabase({ directory })
   let databases = 0
+  let migrated = ''
+  async function newDatabase(): Promise<string> {
+    const name = `journal_${++databases}`
+    await sql(database.url, `CREATE DATABASE ${name}`)
+    const url = new URL(database.url)
+    url.pathname = `/${name}`
+    return url.href
+  }
   return {
     url: database.url,
     kill: () => killServer(directory),
-    async newDatabase() {
-      const name = `journal_${++databases}`
-      await sql(database.url, `CREATE DATABASE ${name}`)
-      const url = new URL(database.url)
-      url.pathname = `/${name}`
-      return url.href
+    newDatabase,
+    async emptied() {
+      if (migrated === '') {
+        migrated = await newDatabase()
+        await migrate(migrated)
+      }
+      await sql(migrated, EMPTY_SQL)
+      return migrated
     },
     async stop() {
       await database.stop()
@@ -85,19 +105,18 @@ export async function sql<R extends QueryResultRow>(
   }
 }
 
-/** A migrated database with the given cards, and a journal on it. */
+/** The server's database, emptied, with the given cards, and a journal on it. */
 export async function newJournal(
   server: TestServer,
   cards: DemonstrationCard[] = [card(1)],
 ): Promise<{ url: string; journal: PostgresJournal }> {
-  const url = await server.newDatabase()
-  await migrate(url)
+  const url = await server.emptied()
   await seed(url, cards)
   return { url, journal: journalOn(url) }
 }
 
-export function journalOn(url: string): PostgresJournal {
-  return new PostgresJournal({ url, clock: systemClock, random: seededRandom(url) })
+export function journalOn(url: string, clock: Clock = systemClock): PostgresJournal {
+  return new PostgresJournal({ url, clock, random: seededRandom(url) })
 }
 
 export async function seed(url: string, cards: DemonstrationCard[]): Promise<void> {

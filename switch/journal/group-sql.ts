@@ -299,8 +299,9 @@ export function rolesNeeded(
 const WRITE_SQL = `
 WITH mark AS (
   INSERT INTO journal_writer (writer, group_mark, fence) VALUES ($8::text, $9::bigint, $10::bigint)
-  ON CONFLICT (writer) DO UPDATE SET group_mark = excluded.group_mark, marked_at = now()
-    WHERE journal_writer.fence = excluded.fence
+  ON CONFLICT (writer) DO UPDATE SET group_mark = excluded.group_mark, fence = excluded.fence,
+    marked_at = now()
+    WHERE journal_writer.fence <= excluded.fence
   RETURNING 1
 ), inserted AS (
   INSERT INTO txn (id, business_key, body_hash, state, kind, source_link, route, mti, stan, rrn,

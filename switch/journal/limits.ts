@@ -31,8 +31,11 @@ export const COMMIT_TIMEOUT_MS = 5_000
 /** A row lock held by another node; its own groups end within COMMIT_TIMEOUT_MS. Below QUERY_TIMEOUT_MS, so the server says it. */
 export const LOCK_TIMEOUT_MS = 2_000
 
-/** Our transaction that we forgot (half-open connection): the server ends it, so that its locks block nobody for ever. */
-export const IDLE_IN_TRANSACTION_MS = 15_000
+/**
+ * Our transaction with nobody behind it (a killed machine, a half-open connection): the server ends it, so that its locks
+ * block nobody. Between two statements of a group we need microseconds; a pause longer than this only repeats the group.
+ */
+export const IDLE_IN_TRANSACTION_MS = 2_000
 
 /** How long a group whose COMMIT got lost is looked for before it is reported as unknown. */
 export const RESOLVE_MS_MAX = 5_000

@@ -11,7 +11,7 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
 import { checkRequest } from './acts.ts'
 import type { GroupResult } from './acts.ts'
-import { troubleText, WriterConnection } from './connection.ts'
+import { troubleText } from './connection.ts'
 import type { GroupRequest, SafChange } from './group.ts'
 import { byteaText } from './group.ts'
 import { cardImage } from './group-sql.ts'
@@ -66,8 +66,7 @@ export class PostgresJournal implements Journal {
   constructor(options: PostgresJournalOptions) {
     const { url, clock, random } = options
     const nowMs = (): number => clock.monotonicMs()
-    const connection = new WriterConnection(url, clock, random)
-    this.#writer = new Writer(connection, clock, random, (sinceMs) =>
+    this.#writer = new Writer(url, clock, random, (sinceMs) =>
       this.#writes.expire(sinceMs, tooOld),
     )
     this.#writes = new Grouper(

@@ -17,8 +17,7 @@ import type { Random } from '../runtime/random.ts'
 import { ulid } from '../runtime/ulid.ts'
 import { act } from './acts.ts'
 import type { ActTools, GroupResult } from './acts.ts'
-import { troubleOf, troubleText } from './connection.ts'
-import type { WriterConnection } from './connection.ts'
+import { troubleOf, troubleText, WriterConnection } from './connection.ts'
 import { DEFER, Group, RefusedRequest, StaleRead } from './group.ts'
 import type { GroupRequest } from './group.ts'
 import {
@@ -65,7 +64,7 @@ export class Writer {
   readonly connection: WriterConnection
   readonly #clock: Clock
   readonly #tools: ActTools
-  readonly name: string // its row in journal_writer
+  readonly name: string // its row in journal_writer, and part of its session's name
   readonly #roles = new Map<string, number>()
   readonly #expireQueue: (sinceMs: number) => void
   #mark = 0 // of the last group sent
@@ -73,14 +72,14 @@ export class Writer {
 
   /** @param expireQueue rejects what waits in the queue since before a monotonic instant */
   constructor(
-    connection: WriterConnection,
+    url: string,
     clock: Clock,
     random: Random,
     expireQueue: (sinceMs: number) => void,
   ) {
-    this.connection = connection
-    this.#clock = clock
     this.name = ulid(clock, random)
+    this.connection = new WriterConnection(url, this.name, clock, random)
+    this.#clock = clock
     this.#tools = { random, newId: () => ulid(clock, random) }
     this.#expireQueue = expireQueue
   }
@@ -205,7 +204,8 @@ export class Writer {
         // Inserting makes a writer without a row wait for its own first group as well.
         const ask = {
           text: `INSERT INTO journal_writer (writer, group_mark, fence) VALUES ($1, 0, $2)
-                 ON CONFLICT (writer) DO UPDATE SET fence = excluded.fence, marked_at = now()
+                 ON CONFLICT (writer) DO UPDATE SET marked_at = now(),
+                   fence = greatest(journal_writer.fence, excluded.fence)
                  RETURNING group_mark`,
           values: [this.name, this.#fence],
         }
