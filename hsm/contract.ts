@@ -1,7 +1,7 @@
 // The contract of the Hsm port: one suite of facts that every adapter must satisfy. Run by
 // contract.test.ts against SoftHSM through worker threads and against the software adapter.
 // Expected values are public vectors (tests/vectors/vectors.json, cited by id), or come from the
-// slow reference of contract-reference.ts, which is itself proven on public values here.
+// slow reference of contract-test-reference.ts, which is itself proven on public values here.
 
 import type { Test } from 'tap'
 
@@ -15,7 +15,7 @@ import {
   pbocSessionKey,
   retailMac,
   xor,
-} from './contract-reference.ts'
+} from './contract-test-reference.ts'
 import {
   CONTRACT_KEYS,
   CVN10,
@@ -30,7 +30,7 @@ import {
   PINS,
   PSEC_PAN,
   TRANSLATIONS,
-} from './contract-rows.ts'
+} from './contract-test-rows.ts'
 import type { Hsm, HsmOutcome, KeyUsage } from './port.ts'
 
 /** An adapter under test, holding the master keys CONTRACT_KEYS. */

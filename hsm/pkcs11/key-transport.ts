@@ -33,8 +33,8 @@ export interface KeyTransport {
 /** Agrees on a transport key between two tokens. */
 export function openTransport(bank: TokenSession, outside: TokenSession): KeyTransport {
   const pair = outside.generateRsaPair(RSA_BITS, RSA_EXPONENT)
-  const [modulus] = outside.attributes(pair.publicKey, [P.CKA_MODULUS])
-  const publicKey = bank.createRsaWrappingKey(modulus!, RSA_EXPONENT)
+  const [modulus = Buffer.alloc(0)] = outside.attributes(pair.publicKey, [P.CKA_MODULUS])
+  const publicKey = bank.createRsaWrappingKey(modulus, RSA_EXPONENT)
   const aes: KeyShape = { type: 'aes', bytes: 32, powers: ['wrap'], extractable: true }
   const sending = bank.generate(aes)
   const wrapped = bank.wrap(OAEP, publicKey, sending)

@@ -74,7 +74,7 @@ const GENERATION: Readonly<Record<KeyType, number>> = {
 }
 
 const DERIVATION_BYTES_MAX = 64
-const OBJECTS_MAX = 64 // objects of one label; more means that something is wrong
+const OBJECTS_MAX = 1_024 // objects of one search; a token here holds master keys only
 const WRAPPED_BYTES_MAX = 512 // an RSA-4096 result, the longest that is wrapped here
 const USER = P.CKU_USER
 const LABEL_PADDING = /[\0 ]+$/

@@ -43,3 +43,31 @@ export function keyTypeOf(session: TokenSession, key: KeyHandle): KeyType {
   const type = value !== undefined && value.length >= 4 ? value.readUInt32LE(0) : -1
   return TYPES.get(type) ?? 'secret'
 }
+
+/** A key of the token as `switchyard hsm status` lists it. */
+export interface KeyListing {
+  readonly name: string
+  readonly usage: string // empty for an object without our mark
+  readonly type: KeyType
+  readonly extractable: boolean
+}
+
+/** The secret keys that are kept in the token, by name. */
+export function keysIn(session: TokenSession): KeyListing[] {
+  const kept = session.find([
+    { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_SECRET_KEY },
+    { type: pkcs11js.CKA_TOKEN, value: true },
+  ])
+  const wanted = [pkcs11js.CKA_LABEL, pkcs11js.CKA_ID, pkcs11js.CKA_EXTRACTABLE]
+  const listed = kept.map((key): KeyListing => {
+    const [label, id, extractable] = session.attributes(key, wanted)
+    const [mark, usage] = (id?.toString('latin1') ?? '').split(':')
+    return {
+      name: label?.toString('utf8') ?? '',
+      usage: `${mark}:` === ID_PREFIX ? (usage ?? '') : '',
+      type: keyTypeOf(session, key),
+      extractable: extractable?.[0] === 1,
+    }
+  })
+  return listed.sort((a, b) => (a.name < b.name ? -1 : 1))
+}

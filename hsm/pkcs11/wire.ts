@@ -44,12 +44,11 @@ export interface OpenReply {
 export type CallsReply = ReadonlyArray<HsmResult<VerbValue>>
 
 /** A request as it is sent: the fields of the port and nothing else, bytes copied. */
-export function wireRequest<V extends VerbName>(verb: V, request: VerbRequests[V]): VerbRequests[V]
 export function wireRequest(
   verb: VerbName,
   request: VerbRequests[VerbName],
 ): VerbRequests[VerbName] {
-  const call = { verb, request, blocks: [] } as VerbCall
+  const call = { verb, request, blocks: [] } as VerbCall // the two belong together at every caller
   switch (call.verb) {
     case 'translatePin': {
       const { fromKey, toKey, block, fromFormat, toFormat, pan } = call.request

@@ -1,8 +1,8 @@
 // Rows of the contract suite: master keys, PIN blocks, PINs, MACs, cryptograms, card verification
 // values, each with its source: an id of tests/vectors/vectors.json, or the standard's clause with
-// bytes from contract-reference.ts. Used by hsm/contract.ts. Public or made-up test data only.
+// bytes from contract-test-reference.ts. Used by hsm/contract.ts. Public or made-up test data only.
 
-import { bytes, des, hex, iso0, unionPay } from './contract-reference.ts'
+import { bytes, des, hex, iso0, unionPay } from './contract-test-reference.ts'
 import type { HsmOutcome, KeyUsage, MacAlgorithm, PinBlockFormat } from './port.ts'
 
 /** Master keys of the suite: public test values, or made up. `single` = CVV needs both forms. */
