@@ -7,6 +7,10 @@ export const ownParts: Parts = {
     const { startDatabase } = await import('../database/embedded.ts')
     return startDatabase(options)
   },
+  async guard(url, processesFile) {
+    const { guardDatabase } = await import('./guard.ts')
+    return guardDatabase(url, processesFile)
+  },
   async migrate(url) {
     const { migrate } = await import('../../switch/journal/migrate.ts')
     return migrate(url)

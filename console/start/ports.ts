@@ -31,8 +31,8 @@ export async function portTrouble(ports: readonly NeededPort[]): Promise<string>
     const code = await tryListen(host, port)
     if (code === '') continue
     if (code === 'EADDRINUSE') {
-      const see = `see who has it: ss -ltnp 'sport = :${port}'`
-      return `port ${port} of ${by} is in use; end what listens there (${see}), or change the port`
+      const who = `ss -ltnp 'sport = :${port}' shows it`
+      return `port ${port} of ${by} is in use; end what listens there (${who}), or change the port`
     }
     return `${by} cannot listen on ${host}:${port} (${code}); change the address or the port`
   }

@@ -26,6 +26,11 @@ export function recordedDatabase(home: string): string | null {
   return isOurs(found.supervisor) ? found.url : null
 }
 
+/** Where the children are noted. */
+export function processesFile(home: string): string {
+  return join(home, 'run', PROCESSES)
+}
+
 /** Notes the children, so that a start after kill -9 can wait for them to end. */
 export function recordProcesses(home: string, processes: readonly ProcessRecord[]): void {
   writeWhole(home, PROCESSES, processes)

@@ -89,6 +89,7 @@ async function world(t: Test, parts: Partial<Parts> = {}): Promise<World> {
         const stop = async (): Promise<void> => note('ended database')
         return { url: 'postgres://u:geheim@127.0.0.1:1/x', embedded: true, stop }
       },
+      guard: async () => ({ release: () => undefined }),
       migrate: async () => note('migrated'),
       prepare: async () => note('prepared'),
       demonstrate: async () => 'TABLE',
@@ -245,6 +246,7 @@ await new Supervisor({
   say: () => undefined, print: (text) => process.stdout.write(text),
   parts: {
     startDatabase: async () => ({ url: 'postgres://x', embedded: true, stop: async () => undefined }),
+    guard: async () => ({ release: () => undefined }),
     migrate: async () => undefined, prepare: async () => undefined, demonstrate: async () => '',
     launcher: '${home}/switchyard.js',
   },

@@ -13,6 +13,7 @@ import type { Clock } from '../../switch/runtime/clock.ts'
 import { takeLock } from '../database/lock.ts'
 import type { Database, DatabaseOptions } from '../database/embedded.ts'
 import { SupervisedChild, type ChildSpec } from './child.ts'
+import type { Guard } from './guard.ts'
 import { neededPorts, portTrouble } from './ports.ts'
 import * as runState from './run-state.ts'
 
@@ -37,6 +38,8 @@ export interface Parts {
   prepare(config: SwitchConfig, home: string, url: string): Promise<void>
   /** Runs the demonstration's traffic and returns it as a table for people. */
   demonstrate(config: SwitchConfig, home: string, stop: AbortSignal): Promise<string>
+  /** Ends the embedded database when this process is killed. */
+  guard(url: string, processesFile: string): Promise<Guard>
   readonly launcher?: string // another script in place of bin/switchyard.js
 }
 
@@ -68,6 +71,7 @@ export class Supervisor {
   #running: Promise<void> | null = null
   #database: Database | null = null
   #databaseUrl = ''
+  #guard: Guard | null = null
 
   constructor(options: StartOptions) {
     this.#options = options
@@ -172,16 +176,25 @@ export class Supervisor {
     })
     this.#database = database
     this.#databaseUrl = database.url
-    this.#undo.push(() => database.stop())
+    this.#undo.push(() => database.stop().finally(() => this.#guard?.release()))
+    await this.#guardDatabase()
     runState.recordDatabase(home, database.url)
     this.#undo.push(() => runState.clearRunState(home))
     say(database.embedded ? 'database is ready (embedded PostgreSQL)' : 'database is ready')
   }
 
-  /** A server that came back on another port needs a switch that knows it. */
+  async #guardDatabase(): Promise<void> {
+    const { home, parts } = this.#options
+    this.#guard?.release()
+    if (this.#database?.embedded !== true) return
+    this.#guard = await parts.guard(this.#database.url, runState.processesFile(home))
+  }
+
+  /** A server that came back has another process; on another port the switch must know it. */
   #databaseTrouble(what: string): void {
     const { home, say } = this.#options
     say(what)
+    this.#guardDatabase().catch(() => say('the database is not guarded: it would outlive kill -9'))
     const url = this.#database?.url ?? ''
     if (url === '' || url === this.#databaseUrl || this.#stop.signal.aborted) return
     this.#databaseUrl = url

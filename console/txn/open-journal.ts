@@ -43,7 +43,9 @@ async function findDatabase(): Promise<{ url: string; stop: () => Promise<void> 
   }
   process.stderr.write('switchyard: the switch is stopped; its database is started for this\n')
   const { startDatabase } = await import('../database/embedded.ts')
-  const database = await startDatabase({ directory })
+  const database = await startDatabase({ directory }).catch((error: unknown) => {
+    throw new CommandFailed(error instanceof Error ? error.message : 'the database does not start')
+  })
   return { url: database.url, stop: () => database.stop() }
 }
 
