@@ -17,7 +17,7 @@ import {
 } from './limits.ts'
 
 /**
- * Plans by key only (group-sql.ts); a plan chosen while a table was empty would otherwise scan it for ever. JIT costs more
+ * Plans by key only (group-read.ts); a plan chosen while a table was empty would otherwise scan it for ever. JIT costs more
  * than any of these statements.
  */
 const WRITER_SETTINGS =

@@ -5,7 +5,7 @@
  * input: everything goes in as a parameter.
  */
 import type { QueryConfig, QueryResultRow } from 'pg'
-import type { CardRow } from './group-sql.ts'
+import type { CardRow } from './group-read.ts'
 import { LISTED_ROWS_MAX, RECOVER_BATCH } from './limits.ts'
 import type {
   ReversalCause,

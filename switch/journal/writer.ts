@@ -20,16 +20,9 @@ import type { ActTools, GroupResult } from './acts.ts'
 import { troubleOf, troubleText, WriterConnection } from './connection.ts'
 import { DEFER, Group, RefusedRequest, StaleRead } from './group.ts'
 import type { GroupRequest } from './group.ts'
-import {
-  fillGroup,
-  readQuery,
-  refillQueries,
-  roleKey,
-  rolesNeeded,
-  ROLES_SQL,
-  writeQuery,
-} from './group-sql.ts'
-import type { ReadRow } from './group-sql.ts'
+import { fillGroup, readQuery } from './group-read.ts'
+import type { ReadRow } from './group-read.ts'
+import { refillQueries, roleKey, rolesNeeded, ROLES_SQL, writeQuery } from './group-write.ts'
 import type { Pending } from './grouper.ts'
 import {
   COMMIT_TIMEOUT_MS,

@@ -1,0 +1,91 @@
+// Migrations on a real PostgreSQL: each once, in order, unchanged, one transaction each.
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { sql, startServer } from './database-for-tests.ts'
+import { migrate, MigrationError, MIGRATIONS_DIRECTORY } from './migrate.ts'
+
+const server = await startServer()
+t.teardown(() => server.stop())
+
+const directories: string[] = []
+t.teardown(() => {
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true })
+})
+
+/** A copy of the migrations that a test may spoil. */
+function copy(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'switchyard-migrations-'))
+  directories.push(directory)
+  cpSync(MIGRATIONS_DIRECTORY, directory, { recursive: true })
+  return directory
+}
+
+const NAMES = [
+  '0001-transactions.sql',
+  '0002-ledger.sql',
+  '0003-cards.sql',
+  '0004-store-and-forward.sql',
+  '0005-numbers-and-keys.sql',
+]
+
+t.test('all are applied once, and a second run does nothing', async (t) => {
+  const url = await server.newDatabase()
+  t.same(await migrate(url), NAMES)
+  t.same(await migrate(url), [])
+  const applied = await sql<{ name: string }>(url, 'SELECT name FROM schema_migration ORDER BY version')
+  t.same(applied.map((row) => row.name), NAMES)
+})
+
+t.test('several nodes that start at once migrate once', async (t) => {
+  const url = await server.newDatabase()
+  const done = await Promise.all([migrate(url), migrate(url), migrate(url)])
+  t.same(done.map((names) => names.length).sort(), [0, 0, NAMES.length])
+})
+
+t.test('a file changed after it was applied is refused by name', async (t) => {
+  const url = await server.newDatabase()
+  const directory = copy()
+  await migrate(url, directory)
+  writeFileSync(join(directory, '0003-cards.sql'), '-- quietly something else\n')
+  await t.rejects(migrate(url, directory), {
+    name: 'MigrationError',
+    message: /^migration 0003-cards\.sql was changed after it was applied .*: restore the file/,
+  })
+  t.same(await migrate(url), [], 'the database was left as it is')
+})
+
+t.test('a database of a newer program is refused', async (t) => {
+  const url = await server.newDatabase()
+  const directory = copy()
+  writeFileSync(join(directory, '0006-later.sql'), 'CREATE TABLE later (n int);')
+  await migrate(url, directory)
+  await t.rejects(migrate(url), { message: /0006-later\.sql, which this program does not know/ })
+})
+
+t.test('a file that fails is undone whole, and those before it stay', async (t) => {
+  const url = await server.newDatabase()
+  const directory = copy()
+  writeFileSync(join(directory, '0006-bad.sql'), 'CREATE TABLE half (n int); SELECT 1 / 0;')
+  await t.rejects(migrate(url, directory), {
+    message: /^migration 0006-bad\.sql failed and was undone: division by zero/,
+  })
+  t.same(await sql(url, `SELECT to_regclass('half') AS half, to_regclass('txn') IS NOT NULL AS txn`), [
+    { half: null, txn: true },
+  ])
+  writeFileSync(join(directory, '0006-bad.sql'), 'CREATE TABLE half (n int);')
+  t.same(await migrate(url, directory), ['0006-bad.sql'], 'it was never applied, so it may change')
+})
+
+t.test('gaps and strange names are refused before anything is done', async (t) => {
+  const url = await server.newDatabase()
+  const gap = copy()
+  writeFileSync(join(gap, '0007-too-far.sql'), 'SELECT 1;')
+  await t.rejects(migrate(url, gap), new MigrationError(
+    'migration 0006 is missing or doubled: found 0007-too-far.sql there'))
+  const strange = copy()
+  writeFileSync(join(strange, 'notes.txt'), '')
+  await t.rejects(migrate(url, strange), { message: /^notes\.txt is not a migration/ })
+  t.same(await sql(url, `SELECT to_regclass('txn') AS txn`), [{ txn: null }])
+})
