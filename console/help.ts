@@ -3,7 +3,7 @@
 // Texts given to it must be free of card data and keys: they go to a terminal as they are.
 import { Option, type Command } from 'commander'
 
-/** What a command ends with: done, refused or failed, wrong usage (contract of the command line). */
+/** What a command ends with: done, refused or failed, wrong usage. */
 export const EXIT = { done: 0, failed: 1, usage: 2 } as const
 
 /**

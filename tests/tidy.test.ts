@@ -17,7 +17,7 @@ function told(offences: readonly string[]): string {
 }
 
 t.test('the checkout was read', async (t) => {
-  for (const path of ['package.json', 'tests/tidy.test.ts', 'bin/switchyard.js', 'scripts/setup.sh']) {
+  for (const path of ['package.json', 'tests/tidy.test.ts', '.ci/run', 'scripts/setup.sh']) {
     t.ok(files.some((file) => file.path === path), path)
   }
   t.notOk(files.some((file) => file.path.includes('node_modules')))

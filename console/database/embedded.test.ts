@@ -104,6 +104,11 @@ t.teardown(() => {
 const directory = join(newHome(), 'database')
 const data = (): string => join(placeOf(directory), 'data')
 
+/** Process id of the running postmaster, from its pid file. */
+function postmaster(): number {
+  return Number(readFileSync(join(data(), 'postmaster.pid'), 'utf8').split('\n')[0])
+}
+
 t.test('a first start makes a checked, C-collated UTF-8 database and hides its password', async (t) => {
   const database = await startDatabase({ directory })
   t.equal(database.embedded, true)
@@ -144,8 +149,7 @@ t.test('a postmaster killed by -9 comes back at the same address with its data',
   const database = await startDatabase({ directory, onTrouble: (what) => troubles.push(what) })
   const before = database.url
   await query(before, 'INSERT INTO kept VALUES (2)')
-  const postmaster = Number(readFileSync(join(data(), 'postmaster.pid'), 'utf8').split('\n')[0])
-  process.kill(postmaster, 'SIGKILL')
+  process.kill(postmaster(), 'SIGKILL')
   await until('started again', () => troubles.length > 0)
   t.same(troubles, ['PostgreSQL ended and was started again'])
   t.equal(database.url, before)
@@ -184,7 +188,7 @@ t.test('backends that outlive a killed postmaster are ended before the next star
   // A loop inside the server does not look whether the postmaster lives.
   const loop = busy.query('DO $$ BEGIN LOOP END LOOP; END $$').catch(() => undefined)
   parent.kill('SIGKILL')
-  process.kill(Number(readFileSync(join(data(), 'postmaster.pid'), 'utf8').split('\n')[0]), 'SIGKILL')
+  process.kill(postmaster(), 'SIGKILL')
   await exited(parent)
   const database = await startDatabase({ directory })
   t.same(await rows(database.url), [1, 2, 3, 4])
@@ -254,7 +258,7 @@ t.test('a stopped postmaster cannot make the shutdown hang', async (t) => {
   const [parent] = await startElsewhere(directory)
   parent.kill('SIGKILL')
   await exited(parent)
-  const pid = Number(readFileSync(join(data(), 'postmaster.pid'), 'utf8').split('\n')[0])
+  const pid = postmaster()
   process.kill(pid, 'SIGSTOP')
   const patience = { fastMs: 100, immediateMs: 100, killMs: 5_000 }
   await endProcessesOf(data(), pid, systemClock, patience)

@@ -83,7 +83,11 @@ export async function startOps(options: OpsOptions): Promise<Ops> {
   }
 }
 
-function addPages(server: FastifyInstance, options: OpsOptions, state: { draining: boolean }): void {
+function addPages(
+  server: FastifyInstance,
+  options: OpsOptions,
+  state: { draining: boolean },
+): void {
   server.addHook('onSend', async (_request, reply) => {
     reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff')
   })
@@ -103,7 +107,8 @@ function addPages(server: FastifyInstance, options: OpsOptions, state: { drainin
     const results = await ask(options.probes, options.clock ?? systemClock)
     if (state.draining) results.unshift(['draining', { ok: false, note: 'shutting down' }])
     const ready = results.every(([, { ok }]) => ok)
-    const text = 'verbose' in request.query ? verbose(results, ready) : ready ? 'ok\n' : 'not ready\n'
+    const short = ready ? 'ok\n' : 'not ready\n'
+    const text = 'verbose' in request.query ? verbose(results, ready) : short
     return reply.code(ready ? 200 : 503).type('text/plain').send(text)
   })
   server.get('/metrics', async (_request, reply) =>

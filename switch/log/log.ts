@@ -129,7 +129,7 @@ export class Log {
     this.#pino.warn({ event: 'answer.late', link, txn, rc: shortCode(rc) })
   }
 
-  /** An answer that belongs to no request; `near` is the closest waiting one, `field` what differs. */
+  /** An answer to no request; `near` is the closest waiting one, `field` what differs. */
   answerUnmatched(link: string, near: string, field: number): void {
     this.#pino.warn({ event: 'answer.unmatched', link, near, field })
   }

@@ -28,7 +28,7 @@ export interface Clock {
   every(periodMs: number, fn: () => void): Timer
 }
 
-/** The longest delay that Node's timers take: 2^31 - 1 ms (24.8 days); above it they fire at once. */
+/** Longest delay that Node's timers take: 2^31 - 1 ms (24.8 days); longer ones fire at once. */
 export const TIMER_DELAY_MS_MAX = 2_147_483_647
 
 /** Real time. Its timers keep the process alive until they ran or were cancelled. */

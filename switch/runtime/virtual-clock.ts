@@ -3,7 +3,7 @@
 // same millisecond fire in the order in which they were made. It must never read real time.
 import { checkedDelay, type Clock, type Timer } from './clock.ts'
 
-/** Timers fired by one advance; more means a timer that re-arms itself without letting time pass. */
+/** Timers fired by one advance; more means one that re-arms itself without letting time pass. */
 export const FIRINGS_PER_ADVANCE_MAX = 10_000_000
 
 /** Wall time at which a virtual clock starts unless told otherwise: 2026-01-05 08:00:00 UTC. */

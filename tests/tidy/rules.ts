@@ -86,7 +86,10 @@ export const RULES: readonly Rule[] = [
     name: 'time and chance come through switch/runtime',
     instead: 'take a Clock or a Random (switch/runtime/clock.ts, random.ts)',
     find: ban(
-      /(?<![.\w])(Date\.now\b|new Date\(\s*\)|set(Timeout|Interval)\s*\(|Math\.random|process\.hrtime|performance\.now)/,
+      new RegExp(
+        String.raw`(?<![.\w])(Date\.now\b|new Date\(\s*\)|set(Timeout|Interval)\s*\(|` +
+          String.raw`Math\.random|process\.hrtime|performance\.now)`,
+      ),
       except('switch/runtime/', 'bin/'),
     ),
     bad: ['switch/link/x.ts', 'const at = Date.now()'],
@@ -258,7 +261,7 @@ function headless(file: SourceFile): Found {
   return isComment && head.replace(/[^A-Za-z]/g, '').length >= 20 ? [] : [[1, head.slice(0, 40)]]
 }
 
-/** Exported functions without a comment that ends on the line above; a class has its file's head. */
+/** Exported functions without a comment on the line above; a class has its file's head. */
 function silent(file: SourceFile): Found {
   const found: Found = []
   file.lines.forEach((line, i) => {
