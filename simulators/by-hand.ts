@@ -81,7 +81,7 @@ export const ATM: Table = {
     12: ['text', 6], 13: ['text', 4], 14: ['text', 4], 18: ['text', 4], 22: ['text', 3],
     23: ['text', 3], 25: ['text', 2], 35: ['text', 'A2'], 37: ['text', 12], 38: ['text', 6],
     39: ['text', 2], 41: ['text', 8], 42: ['text', 15], 43: ['text', 40], 49: ['text', 3],
-    52: ['hextext', 8], 54: ['text', 'A3'], 55: ['text', 'A3'], 62: ['text', 'A3'],
+    52: ['hextext', 8], 54: ['text', 'A3'], 55: ['hex', 'A3'], 62: ['text', 'A3'],
     64: ['hextext', 8], 70: ['text', 3],
   },
 }

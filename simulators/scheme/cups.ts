@@ -72,7 +72,7 @@ export class CupsSimulator {
   readonly #options: CupsOptions
   readonly #ownId: string
   readonly #memberId: string
-  readonly #members = new Set<Line>() // signed on
+  readonly #members = new Set<Line>() // lines on which the member has signed on
   readonly #lines = new Set<Line>()
   #acquirer: AnswerSink | null = null
   #listening: Listening | null = null
@@ -387,7 +387,9 @@ export class CupsSimulator {
       log(event, { mti: message.mti, stan: message.text(11), code })
       this.#answer(line, envelope, this.#authenticated(mti, this.#answerFields(message, { code }), false))
     }
-    if (!this.#members.has(line)) return refuse('77', 'not_signed_on')
+    // The member signs on as an institution, whichever line its messages then take.
+    if (this.#members.size === 0) return refuse('77', 'not_signed_on')
+    if (line === this.#own) log('request.on_our_own_line', { mti: message.mti, stan: message.text(11) })
     const mac = this.keys.verify(message)
     if (mac !== 'right') return refuse('A0', `mac_${mac}`)
     const action = rules.decide({ mti: message.mti, amountMinor: message.amountMinor(), pan })

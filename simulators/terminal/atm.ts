@@ -3,7 +3,7 @@
 // TPK and TAK, withdraws, asks balances, reverses, and checks MAC and ARPC of answers by itself. It
 // must never import the pipeline.
 
-import { equalConstantTime, fromHex, toHex, wipe } from '../../hsm/algorithms/bytes.ts'
+import { equalConstantTime, fromHex, wipe } from '../../hsm/algorithms/bytes.ts'
 import { encryptPin } from '../../hsm/algorithms/pin-translation.ts'
 import type { Clock } from '../../switch/runtime/clock.ts'
 import type { Random } from '../../switch/runtime/random.ts'
@@ -190,7 +190,7 @@ export class AtmTerminal {
     }
     if (chip !== null) {
       fields[23] = card.sequence.padStart(3, '0')
-      fields[55] = toHex(chip.data)
+      fields[55] = chip.data // raw BER-TLV; LLL counts bytes
     }
     const bytes = this.#authenticated('0200', fields, request.badMac === true)
     const sent: Sent = { fields, bytes, chip, card, amountMinor: request.amountMinor }
@@ -272,8 +272,9 @@ export class AtmTerminal {
   }
 }
 
-/** DE55 of this profile is hex text. */
+/** DE55 is raw BER-TLV here; hex characters are read too (no TLV begins with a hex digit). */
 function chipDataOf(answer: ReadMessage): Uint8Array {
-  const text = answer.word(55)
-  return /^([0-9A-Fa-f]{2})*$/.test(text) ? fromHex(text) : new Uint8Array(0)
+  const bytes = answer.bytesOf(55)
+  const text = Buffer.from(bytes).toString('latin1')
+  return /^([0-9A-Fa-f]{2})+$/.test(text) ? fromHex(text) : bytes
 }
