@@ -18,6 +18,16 @@ interface Noun {
 
 const NOUNS: readonly Noun[] = [
   {
+    noun: 'start',
+    summary: 'start everything: database, token, switch, simulators, demonstration',
+    load: () => import('./commands/start.ts'),
+  },
+  {
+    noun: 'run',
+    summary: 'run the switch alone, with an existing database and token',
+    load: () => import('./commands/run.ts'),
+  },
+  {
     noun: 'message',
     summary: 'decode, build and explain ISO 8583 messages',
     load: () => import('./commands/message.ts'),
@@ -33,11 +43,6 @@ const NOUNS: readonly Noun[] = [
     load: () => import('./commands/config.ts'),
   },
   {
-    noun: 'run',
-    summary: 'run the switch alone, with an existing database and token',
-    load: () => import('./commands/run.ts'),
-  },
-  {
     noun: 'txn',
     summary: 'show what happened to transactions',
     load: () => import('./commands/txn.ts'),
@@ -46,6 +51,21 @@ const NOUNS: readonly Noun[] = [
     noun: 'saf',
     summary: 'show stored messages: reversals and advices',
     load: () => import('./commands/saf.ts'),
+  },
+  {
+    noun: 'links',
+    summary: 'show the links of the running switch',
+    load: () => import('./commands/links.ts'),
+  },
+  {
+    noun: 'hsm',
+    summary: 'show the security module and what it can do',
+    load: () => import('./commands/hsm.ts'),
+  },
+  {
+    noun: 'simulate',
+    summary: 'play a peer of the switch: scheme, terminal',
+    load: () => import('./commands/simulate.ts'),
   },
 ]
 
