@@ -22,10 +22,11 @@ interface SchemaNode {
 }
 
 /** Everything below this line of the reference is made; above it is written by hand. */
-const MARK = '<!-- Made by config/publish.ts from config/schema.ts; do not edit below this line. -->'
+const MARK = '<!-- Made by config/publish.ts from config/schema.ts; do not edit below. -->'
 
 const SCHEMA_FILE = fileURLToPath(new URL('switchyard.schema.json', import.meta.url))
-const REFERENCE_FILE = fileURLToPath(new URL('../docs/reference/configuration.md', import.meta.url))
+const REFERENCE = new URL('../docs/reference/configuration.md', import.meta.url)
+const REFERENCE_FILE = fileURLToPath(REFERENCE)
 
 /** The files as they must be, by path. */
 export function published(): ReadonlyArray<{ path: string; text: string }> {
@@ -54,7 +55,8 @@ function table(title: string, node: SchemaNode): string {
     const byDefault = node.required?.includes(key) === true ? '**needed**' : shownDefault(value)
     return `| \`${key}\` | ${form(value)} | ${byDefault} | ${value.description ?? ''} |`
   })
-  return `## ${title}\n\n| key | value | default | meaning |\n| --- | --- | --- | --- |\n${rows.join('\n')}\n`
+  const head = '| key | value | default | meaning |\n| --- | --- | --- | --- |'
+  return `## ${title}\n\n${head}\n${rows.join('\n')}\n`
 }
 
 function shownDefault(node: SchemaNode): string {

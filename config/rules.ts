@@ -204,7 +204,7 @@ function answersInTime(draft: Draft, report: Report): void {
 }
 
 function terminalsOnLinks(draft: Draft, report: Report): void {
-  const names = [...draft.linkRoles].filter(([, role]) => role === 'terminals').map(([name]) => name)
+  const names = linkNames(draft, (role) => role === 'terminals')
   for (const { at, value } of draft.terminals) {
     const role = draft.linkRoles.get(value.link)
     if (role === 'terminals') continue
@@ -212,6 +212,10 @@ function terminalsOnLinks(draft: Draft, report: Report): void {
     const todo = `write one of ${names.join(', ')}${suggestion(value.link, names)}`
     report([...at, 'link'], what, todo)
   }
+}
+
+function linkNames(draft: Draft, ofRole: (role: string) => boolean): string[] {
+  return [...draft.linkRoles].filter(([, role]) => ofRole(role)).map(([name]) => name)
 }
 
 function terminalIdsUnique(draft: Draft, report: Report): void {
@@ -238,10 +242,11 @@ function routesHaveOneKey(draft: Draft, report: Report): void {
 }
 
 function routesLeadSomewhere(draft: Draft, report: Report): void {
-  const names = [...draft.linkRoles].filter(([, role]) => role !== 'terminals').map(([name]) => name)
+  const names = linkNames(draft, (role) => role !== 'terminals')
   const check = (at: Path, to: string, words: readonly string[]): void => {
     if (words.includes(to)) return
-    const what = draft.linkRoles.has(to) ? 'terminals issue no cards' : 'there is no link of this name'
+    const terminals = draft.linkRoles.has(to)
+    const what = terminals ? 'terminals issue no cards' : 'there is no link of this name'
     report(at, what, `write one of ${words.join(', ')}${suggestion(to, words)}`)
   }
   for (const { at, value } of draft.routes) {
@@ -259,7 +264,7 @@ function routesLeadSomewhere(draft: Draft, report: Report): void {
 }
 
 function linksMayReach(draft: Draft, report: Report): void {
-  const names = [...draft.linkRoles].filter(([, role]) => role !== 'terminals').map(([name]) => name)
+  const names = linkNames(draft, (role) => role !== 'terminals')
   for (const { at, value } of draft.links) {
     for (const [i, link] of value.may_reach.entries()) {
       if (link === 'any' || names.includes(link)) continue

@@ -87,7 +87,7 @@ const token = z.strictObject({
   label: text(/^[ -~]{1,32}$/, '1 to 32 printable characters')
     .describe('label of the token; PKCS#11 v2.40 allows 32 characters'),
   pin_file: text(/^.{1,255}$/, 'the path of a file')
-    .describe('file that holds the token PIN, mode 0600; relative paths start at the data directory'),
+    .describe('file with the token PIN, mode 0600; relative paths start at the data directory'),
   workers: wholeNumber(1, 16, defaults.TOKEN_WORKERS, 'worker threads that hold token sessions'),
   clear_pin_in_worker: z
     .enum(['accepted', 'refused'])
@@ -253,7 +253,10 @@ export const issuerSchema = z.strictObject({
 })
 
 const prefix = digits(1, 15)
-const range = text(/^[0-9]{4,15}-[0-9]{4,15}$/, 'two numbers of equal length, e.g. 62212600-62292599')
+const range = text(
+  /^[0-9]{4,15}-[0-9]{4,15}$/,
+  'two numbers of equal length, e.g. 62212600-62292599',
+)
 
 export const routeSchema = z.strictObject({
   prefix: prefix.nullable().default(null).describe('PANs that begin with these digits'),

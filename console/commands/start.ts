@@ -58,7 +58,11 @@ interface Endable {
   stopNow(): Promise<void>
 }
 
-function endOnSignals(supervisor: Endable, nowMono: () => number, say: (line: string) => void): void {
+function endOnSignals(
+  supervisor: Endable,
+  nowMono: () => number,
+  say: (line: string) => void,
+): void {
   let firstMono = 0
   let times = 0
   const onSignal = (): void => {

@@ -50,7 +50,8 @@ t.test('a path that does not exist is exit 1 with one line', async (t) => {
 
 t.test('show fills in defaults and masks the database password', async (t) => {
   const url = 'postgres://anna:geheim@db.example:5433/cards?sslkey=x'
-  const { status, stdout } = switchyard(['config', 'show', '--json'], { SWITCHYARD_DATABASE_URL: url })
+  const environment = { SWITCHYARD_DATABASE_URL: url }
+  const { status, stdout } = switchyard(['config', 'show', '--json'], environment)
   t.equal(status, 0)
   const shown = JSON.parse(stdout) as {
     links: Array<{ listen: string; frame_bytes_max: number }>

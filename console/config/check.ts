@@ -39,7 +39,10 @@ export async function show(path: string | undefined, json: boolean): Promise<boo
 
 function summary(config: SwitchConfig): string {
   const { links, terminals, issuers, routes } = config
-  return `${links.length} links, ${terminals.length} terminals, ${issuers.length} issuers, ${routes.length} routes`
+  const counts = { links, terminals, issuers, routes }
+  return Object.entries(counts)
+    .map(([name, list]) => `${list.length} ${name}`)
+    .join(', ')
 }
 
 /** The configuration as a person would write it: endpoints are host:port again. */

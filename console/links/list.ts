@@ -45,6 +45,10 @@ export function renderLinks(states: readonly LinkState[]): string {
   return table(head, body)
 }
 
+/** Name, labels and value of a line; a time stamp after it is left out. */
+const SAMPLE = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (-?[0-9][0-9.e+-]*|[+-]?Inf|NaN)( |$)/
+const LABEL = /(\w+)="((?:[^"\\]|\\.)*)"/g
+
 /** One line of the Prometheus text format. */
 export interface Sample {
   readonly name: string
@@ -59,10 +63,10 @@ export interface Sample {
 export function parseMetrics(text: string): Sample[] {
   const samples: Sample[] = []
   for (const line of text.split('\n')) {
-    const match = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (-?[0-9][0-9.e+-]*|[+-]?Inf|NaN)( |$)/.exec(line)
+    const match = SAMPLE.exec(line)
     if (match === null) continue
     const labels: Record<string, string> = {}
-    for (const [, key, value] of (match[2] ?? '').matchAll(/([a-zA-Z0-9_]+)="((?:[^"\\]|\\.)*)"/g)) {
+    for (const [, key, value] of (match[2] ?? '').matchAll(LABEL)) {
       if (key !== undefined && value !== undefined) labels[key] = value
     }
     samples.push({ name: match[1] ?? '', labels, value: Number(match[3]) })
@@ -96,7 +100,8 @@ async function fetchMetrics(at: EndpointConfig): Promise<string> {
     if (!response.ok) throw new Error(`status ${response.status}`)
     return await response.text()
   } catch {
-    throw new CommandFailed(`no switch answers at ${where}`, 'start it (npm start), or see --config')
+    const next = 'start it (npm start), or name its configuration (--config)'
+    throw new CommandFailed(`no switch answers at ${where}`, next)
   }
 }
 

@@ -7,7 +7,8 @@ import { table } from '../txn/table.ts'
 /** The rows as a table for people. @param nowMs epoch milliseconds */
 export function renderSaf(rows: readonly SafSummary[], nowMs: number): string {
   if (rows.length === 0) return 'nothing is stored\n'
-  const head = ['queued', 'destination', 'kind', 'state', 'attempts', 'answer', 'RRN', 'card', 'amount', 'next']
+  const head = ['queued', 'destination', 'kind', 'state', 'attempts', 'answer']
+  head.push('RRN', 'card', 'amount', 'next')
   const body = rows.map((row) => [
     `${age(nowMs - row.queuedAt)} ago`,
     row.destination,

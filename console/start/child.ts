@@ -159,7 +159,7 @@ export class SupervisedChild {
 
   #died(how: string, failed: (error: Error) => void): void {
     const { name } = this.spec
-    const words = this.#lastWords()
+    const words = how.startsWith('SIG') ? '' : this.#lastWords() // a killed one explains nothing
     const why = words === '' ? `(${how})` : `(${how}): ${words}`
     if (this.#stopping || !this.#wasReady) {
       failed(new Error(`${name} ended ${why}`))

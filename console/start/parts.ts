@@ -19,8 +19,8 @@ export const ownParts: Parts = {
     const { prepareDemonstration } = await import('./prepare.ts')
     await prepareDemonstration(config, home, url)
   },
-  async demonstrate(config, home, stop) {
+  async demonstrate(config, home, stop, log) {
     const { demonstrate } = await import('./demonstrate.ts')
-    return demonstrate(config, home, stop)
+    return demonstrate(config, home, stop, log)
   },
 }

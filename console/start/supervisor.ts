@@ -37,7 +37,12 @@ export interface Parts {
   migrate(url: string): Promise<unknown>
   prepare(config: SwitchConfig, home: string, url: string): Promise<void>
   /** Runs the demonstration's traffic and returns it as a table for people. */
-  demonstrate(config: SwitchConfig, home: string, stop: AbortSignal): Promise<string>
+  demonstrate(
+    config: SwitchConfig,
+    home: string,
+    stop: AbortSignal,
+    log: (line: string) => void,
+  ): Promise<string>
   /** Ends the embedded database when this process is killed. */
   guard(url: string, processesFile: string): Promise<Guard>
   readonly launcher?: string // another script in place of bin/switchyard.js
@@ -115,7 +120,8 @@ export class Supervisor {
     const startedMono = clock.monotonicMs()
     await this.#takeLock()
     await this.#waitForSurvivors()
-    const trouble = await portTrouble(neededPorts(config, this.#simulated().map(({ link }) => link)))
+    const simulated = this.#simulated().map(({ link }) => link)
+    const trouble = await portTrouble(neededPorts(config, simulated))
     if (trouble !== '') throw new StartRefused(trouble)
     await this.#step(() => this.#startDatabase())
     await this.#step(() => parts.migrate(this.#databaseUrl))
@@ -263,7 +269,7 @@ export class Supervisor {
     const { config, home, parts, print, say } = this.#options
     say('running the demonstration')
     const table = await Promise.race([
-      parts.demonstrate(config, home, this.#stop.signal),
+      parts.demonstrate(config, home, this.#stop.signal, say),
       aborted(this.#stop.signal).then(() => ''),
     ])
     if (table !== '') print(`${table}\n`)
@@ -275,7 +281,8 @@ export class Supervisor {
     const links = config.links.flatMap(({ name, listen }) =>
       listen === null ? [] : [`${name} ${listen.port}`],
     )
-    return `ready after ${seconds} s: ${links.join(', ')}; http://${host}:${port}/metrics; Ctrl-C ends it`
+    const pages = `http://${host}:${port}/metrics`
+    return `ready after ${seconds} s: ${links.join(', ')}; ${pages}; Ctrl-C ends it`
   }
 
   async #end(): Promise<void> {

@@ -10,7 +10,9 @@ import { maskedHistory, renderHistory } from './timeline.ts'
  */
 export async function showTransaction(rrn: string, json: boolean): Promise<void> {
   // DE37 is an 12; what is asked for may come from a receipt with fewer characters.
-  if (!/^[0-9A-Za-z ]{1,12}$/.test(rrn)) throw new WrongUsage('an RRN has up to 12 letters or digits')
+  if (!/^[0-9A-Za-z ]{1,12}$/.test(rrn)) {
+    throw new WrongUsage('an RRN has up to 12 letters or digits')
+  }
   const histories = await withJournal((journal) => journal.history(rrn))
   if (histories.length === 0) {
     throw new CommandFailed(`no transaction has RRN ${rrn}`, 'the RRN is field 37 of the answer')

@@ -5,7 +5,8 @@ export function table(head: readonly string[], rows: ReadonlyArray<readonly stri
   const widths = head.map((title, column) =>
     Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)),
   )
-  const numeric = head.map((_, column) => rows.every((row) => /^-?[0-9,.]+( [A-Z]{3})?$/.test(row[column] ?? '')))
+  const number = /^-?[0-9,.]+( [A-Z]{3})?$/
+  const numeric = head.map((_, column) => rows.every((row) => number.test(row[column] ?? '')))
   const line = (cells: readonly string[]): string =>
     cells
       .map((cell, column) => {

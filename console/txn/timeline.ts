@@ -40,7 +40,8 @@ function page(raw: TxnHistory): string[] {
   if (history.postings.length > 0) {
     lines.push('', 'Postings')
     for (const one of history.postings) {
-      const text = `${one.debit} -> ${one.credit}, ${one.reverses ? 'reversed' : 'posted'} ${one.businessDate}`
+      const what = one.reverses ? 'reversed' : 'posted'
+      const text = `${one.debit} -> ${one.credit}, ${what} ${one.businessDate}`
       lines.push(...row(since(one.postedAt, received), money(one.amountMinor, one.currency), text))
     }
   }
@@ -124,7 +125,8 @@ function since(atMs: number, receivedMs: number): string {
   if (size < 60_000) return `${sign}${Math.round(size)} ms`
   const seconds = Math.round(size / 1000)
   const two = (value: number): string => String(value).padStart(2, '0')
-  return `${sign}${Math.floor(seconds / 3600)}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`
+  const minutes = Math.floor(seconds / 60)
+  return `${sign}${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(seconds % 60)}`
 }
 
 /** UTC, as logs have it. */
