@@ -1,6 +1,7 @@
 // The life of a link: sign-on, back-off, echo, keys, suspension, sign-off. behaviours.md 45 to 50.
 import t from 'tap'
 import { VirtualClock } from '../runtime/virtual-clock.ts'
+import { cupsFrame, cupsMessage } from './test-bytes.ts'
 import { VirtualNet } from './virtual-net.ts'
 import {
   AT, cupsSettings, makeLink, Peer, PEER, purchaseFields, Recorder, Stage, US,
@@ -143,6 +144,41 @@ t.test('traffic from the peer counts as life although it does not answer the ech
     stage.peer.raw(Buffer.from('0000'))
   }
   t.equal(stage.link.state, 'ready')
+})
+
+t.test('a sign of life between echo and time-out counts, whatever it is', async (t) => {
+  const stage = new Stage({ echoMissesMax: 1 })
+  await stage.listen()
+  await stage.link.start()
+  stage.clock.advance(50)
+  stage.peer.networkCode = null
+  for (let i = 0; i < 5; i++) {
+    stage.clock.advance(61_000)
+    stage.peer.raw(Buffer.from('0000'))
+    stage.clock.advance(1_000)
+  }
+  t.equal(stage.link.state, 'ready')
+  t.equal(stage.peer.heard.length, 1 + 5, 'five echoes were sent and none was answered')
+  stage.clock.advance(66_000)
+  t.equal(stage.peers[0]?.isOpen, false, 'silence is found all the same')
+})
+
+t.test('what comes behind a refused sign-on is not read', async (t) => {
+  const stage = new Stage()
+  stage.onPeer = (peer) => {
+    peer.data = (chunk) => {
+      const fields = peer.reader.push(chunk)[0]?.fields
+      peer.raw(Buffer.concat([
+        cupsFrame(PEER, US, cupsMessage('0830', { ...fields, 39: '91' })),
+        cupsFrame(PEER, US, cupsMessage('0200', purchaseFields('000001'))),
+      ]))
+    }
+  }
+  await stage.listen()
+  await stage.link.start()
+  stage.clock.advance(50)
+  t.equal(stage.told.states.at(-1), 'signing_on down sign_on_refused_91')
+  t.same(stage.told.lines, [])
 })
 
 t.test('we send the keep-alive of the framing when we have nothing else to say', async (t) => {
@@ -351,22 +387,19 @@ t.test('a message that is being worked on counts as work to finish at stop', asy
   stage.clock.advance(50)
   stage.told.request = (message) => {
     stage.clock.after(500, () => {
-      stage.link.reply(message, Buffer.from('not checked here'))
+      stage.link.reply(message, cupsMessage('0210', { 11: message.view.text(11), 39: '00' }))
       message.release()
-      stage.told.lines.push('replied')
     })
   }
-  stage.peer.onBusiness = () => {}
-  stage.peer.data = () => {} // the answer above is no message
   stage.peer.say('0200', purchaseFields('000001'))
   await stage.clock.advanceAsync(5)
   const stopped = stage.link.stop(5_000)
   await stage.clock.advanceAsync(300)
   t.equal(stage.link.state, 'signing_off')
-  t.equal(stage.peer.isOpen, true)
-  await stage.clock.advanceAsync(10_000)
+  t.same(stage.peer.heard, ['0820 001'], 'not signed off yet')
+  await stage.clock.advanceAsync(1_000)
   await stopped
-  t.same(stage.told.lines, ['replied'])
+  t.same(stage.peer.heard, ['0820 001', '0210 000001', '0820 002'])
 })
 
 t.test('a port for terminals is ready while it listens and needs no sign-on', async (t) => {

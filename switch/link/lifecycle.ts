@@ -165,6 +165,7 @@ export class Lifecycle implements ConnectionOwner {
     connection.state = 'connected'
     const signOn = this.#settings.signOn && this.#settings.role === 'scheme'
     this.#refresh(connection.dialled ? 'dialled' : 'accepted')
+    this.wake(this.#keepUp(connection, connection.openedMono))
     if (!signOn) this.#signedOn(connection, 'no_sign_on_needed')
     else if (connection.dialled) this.#signOn(connection)
   }
@@ -393,8 +394,10 @@ export class Lifecycle implements ConnectionOwner {
     this.#anySignedOn = anySignedOn
     const closed = this.#stopping
     const held = closed || this.#suspended
-    this.ready = held ? [] : all.filter((connection) => connection.state === 'ready')
-    this.signedOn = closed ? [] : all.filter((one) => RANK[one.state] >= RANK.exchanging_keys)
+    this.ready = held ? [] : all.filter((one) => one.state === 'ready' && this.#isOurWay(one))
+    this.signedOn = closed
+      ? []
+      : all.filter((one) => RANK[one.state] >= RANK.exchanging_keys && this.#isOurWay(one))
   }
 
   #currentState(): LinkState {
@@ -408,8 +411,19 @@ export class Lifecycle implements ConnectionOwner {
     // A port for terminals is up as long as it listens.
     if (this.#settings.role === 'terminals' && this.#listener !== null) return 'ready'
     let best: LinkState = 'down'
-    for (const { state } of this.connections.values()) if (RANK[state] > RANK[best]) best = state
+    for (const connection of this.connections.values()) {
+      const state = this.#isOurWay(connection) ? connection.state : 'connected'
+      if (RANK[state] > RANK[best]) best = state
+    }
     return best
+  }
+
+  /**
+   * Whether our requests may leave on this connection. Where we dial, they leave on dialled
+   * connections only: lines are simplex (cups-host section 1), and whoever dials us proves nothing.
+   */
+  #isOurWay(connection: LinkConnection): boolean {
+    return this.#settings.connect === null || connection.dialled
   }
 }
 

@@ -2,6 +2,8 @@
 // A, B, E.
 import t from 'tap'
 import { framingFor } from '../framing/framings.ts'
+import type { Message } from './contract.ts'
+import type { Connection } from './port.ts'
 import {
   AT, cupsSettings, Peer, PEER, purchase, purchaseFields, Stage, US,
 } from './test-link.ts'
@@ -159,6 +161,9 @@ t.test('network requests of the peer are answered while business waits', async (
   t.match(stage.peer.reader.frames.at(-1), {
     mti: '0830', fields: { 11: '000055', 39: '00', 70: '301' },
   })
+  stage.peer.say('0821', { 7: '0105160000', 11: '000056', 70: '301' })
+  stage.clock.advance(5)
+  t.match(stage.peer.reader.frames.at(-1), { mti: '0830', fields: { 11: '000056' } }, 'a repeat too')
   t.equal(stage.link.pendingCount(), 1)
 })
 
@@ -362,6 +367,49 @@ t.test('a released message shows nothing; releasing it twice is harmless', async
   await stage.clock.advanceAsync(100)
   await stopped
   t.equal(stage.link.state, 'down', 'nothing counts as being worked on')
+})
+
+t.test('a view that was released twice is not given to two messages', async (t) => {
+  const stage = await readyStage()
+  const kept: string[] = []
+  const held: Message[] = []
+  stage.told.request = (message) => {
+    held.push(message)
+    if (held.length > 1) return
+    message.release()
+    message.release()
+  }
+  for (const stan of ['000001', '000002', '000003']) stage.peer.say('0200', purchaseFields(stan))
+  stage.clock.advance(5)
+  for (const message of held) kept.push(message.view.text(11))
+  t.same(kept, ['', '000002', '000003'])
+})
+
+t.test('a keep-alive that answers ours is not answered, another one is', async (t) => {
+  const { network: _, ...withoutNetwork } = visaMeaning
+  const stage = new Stage({
+    dialect: visaDialect, meaning: withoutNetwork, framing: framingFor('visa'), signOn: false,
+  })
+  let seen = 0
+  const keepAlive = Buffer.alloc(4)
+  let net: Connection | null = null
+  await stage.net.listen(AT, (connection) => {
+    net = connection
+    return { opened() {}, closed() {}, data: (chunk) => void (seen += chunk.length) }
+  })
+  const say = (): void => {
+    net?.write(keepAlive)
+    stage.clock.advance(10)
+  }
+  await stage.link.start()
+  stage.clock.advance(60_100)
+  t.equal(seen, 4, 'ours, after a minute of silence')
+  say()
+  t.equal(seen, 4, 'its answer')
+  say()
+  t.equal(seen, 8, 'one of theirs')
+  say()
+  t.equal(seen, 12)
 })
 
 t.test('Visa: sign-on with its header, keep-alive echoed, reject header understood', async (t) => {

@@ -72,7 +72,7 @@ export const cupsMeaning: Meaning = parseMeaning('cups-test', {
   network: {
     code_field: 70,
     request_mti: '0820',
-    accepted_mtis: ['0800', '0820'],
+    accepted_mtis: ['0800', '0820', '0821'],
     codes: {
       sign_on: '001', sign_off: '002', echo: '301', key_exchange: ['101'], cutover: ['201', '202'],
     },
