@@ -75,6 +75,7 @@ const MATRIX: ReadonlyArray<readonly [room: string, mayImport: readonly string[]
     'switch/reasons.ts', 'emv/', 'hsm/', 'routing/', 'cards/', 'config/', 'simulators/', 'bench/',
   ]],
   ['bench/', ['']],
+  ['scripts/', []],
   ['bin/', ['console/main.ts']],
   ['tests/', ['']],
 ]
