@@ -37,7 +37,8 @@ export interface ChipRequest {
 }
 
 const TERMINAL_COUNTRY = '0156'
-const AIP = '7C00' // SDA, DDA, cardholder verification, terminal risk management, issuer authentication
+/** SDA, DDA, cardholder verification, terminal risk management, issuer authentication. */
+const AIP = '7C00'
 const TVR = '0000048000' // byte 4: floor limit exceeded; byte 3: online PIN entered
 const CVR = '03A00000' // first GENERATE AC returned an ARQC, second not requested yet
 const INTERFACE_DEVICE = 'SWYARD01'
@@ -65,8 +66,17 @@ export class Chip {
     const other = new Uint8Array(6)
     const country = fromHex(TERMINAL_COUNTRY)
     const input = concat(
-      amount, other, country, fromHex(TVR), currency, date, type,
-      transaction.unpredictableNumber, fromHex(AIP), atc, fromHex(CVR),
+      amount,
+      other,
+      country,
+      fromHex(TVR),
+      currency,
+      date,
+      type,
+      transaction.unpredictableNumber,
+      fromHex(AIP),
+      atc,
+      fromHex(CVR),
     )
     const session = deriveSessionKey(this.#cardKey, tdesCipher, 'pboc', { atc })
     const single = desCipher(session.slice(0, 8))
@@ -77,15 +87,31 @@ export class Chip {
     const applicationData = fromHex(`070001${CVR}01`)
     const device = Uint8Array.from(Buffer.from(INTERFACE_DEVICE, 'ascii'))
     const data = concat(
-      tlv('9F26', arqc), tlv('9F27', Uint8Array.of(0x80)), tlv('9F10', applicationData),
-      tlv('9F37', transaction.unpredictableNumber), tlv('9F36', atc), tlv('95', fromHex(TVR)),
-      tlv('9A', date), tlv('9C', type), tlv('9F02', amount), tlv('5F2A', currency),
-      tlv('82', fromHex(AIP)), tlv('9F1A', country), tlv('9F03', other),
-      tlv('9F33', fromHex('E0E9C8')), tlv('9F34', fromHex('420300')), tlv('9F35', fromHex('22')),
-      tlv('9F1E', device), tlv('84', fromHex('A000000333010101')), tlv('9F09', fromHex('0030')),
+      tlv('9F26', arqc),
+      tlv('9F27', Uint8Array.of(0x80)),
+      tlv('9F10', applicationData),
+      tlv('9F37', transaction.unpredictableNumber),
+      tlv('9F36', atc),
+      tlv('95', fromHex(TVR)),
+      tlv('9A', date),
+      tlv('9C', type),
+      tlv('9F02', amount),
+      tlv('5F2A', currency),
+      tlv('82', fromHex(AIP)),
+      tlv('9F1A', country),
+      tlv('9F03', other),
+      tlv('9F33', fromHex('E0E9C8')),
+      tlv('9F34', fromHex('420300')),
+      tlv('9F35', fromHex('22')),
+      tlv('9F1E', device),
+      tlv('84', fromHex('A000000333010101')),
+      tlv('9F09', fromHex('0030')),
     )
     const reversalData = concat(
-      tlv('95', fromHex(TVR)), tlv('9F1E', device), tlv('9F10', applicationData), tlv('9F36', atc),
+      tlv('95', fromHex(TVR)),
+      tlv('9F1E', device),
+      tlv('9F10', applicationData),
+      tlv('9F36', atc),
     )
     return { data, arqc, reversalData, issuerIsGenuine: (value) => arpcFits(pair, arqc, value) }
   }

@@ -61,7 +61,9 @@ export class ControlDesk {
       case 'reverse':
         return { results: await this.#acquirer().reverse(textOf(command, 'rrn'), timesOf(command)) }
       default:
-        throw new Error('unknown command; known: status rule clear list totals find renew-keys originate reverse')
+        throw new Error(
+          'unknown command; known: status rule clear list totals find renew-keys originate reverse',
+        )
     }
   }
 
@@ -92,7 +94,8 @@ function textOf(command: Command, name: string): string {
 
 function timesOf(command: Command): number {
   const times = command['times'] ?? 1
-  if (typeof times === 'number' && Number.isInteger(times) && times >= 1 && times <= REVERSALS_MAX) return times
+  if (typeof times === 'number' && Number.isInteger(times) && times >= 1 && times <= REVERSALS_MAX)
+    return times
   throw new Error(`times is a whole number from 1 to ${REVERSALS_MAX}`)
 }
 
@@ -101,7 +104,8 @@ function originateOf(command: Command): OriginateRequest {
   if (kind !== 'purchase' && kind !== 'cash' && kind !== 'balance') throw new Error('no such kind')
   const number = (name: string, max: number): number => {
     const value = command[name] ?? 0
-    if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= max) return value
+    if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= max)
+      return value
     throw new Error(`${name} is a whole number up to ${max}`)
   }
   const flag = (name: string): boolean => command[name] === true

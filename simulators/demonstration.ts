@@ -1,15 +1,21 @@
-// The demonstration: every flow of the switch once, seen from outside. Terminals and schemes are the
-// simulators; each row says what was done and whether the result is what it must be, judged by MACs,
-// cryptograms, balances and the schemes' own books, never by the switch's database. Called by
+// The demonstration: every flow of the switch once, seen from outside. Terminals and schemes are
+// the simulators; each row says what was done and whether the result is what it must be, judged by
+// MACs, cryptograms, balances and the schemes' own books, never by the switch's database. Called by
 // `npm start` and `switchyard simulate demonstration`. It can be run again on the same data.
 
 import type { SwitchConfig } from '../config/schema.ts'
 import { type Clock, systemClock, wait } from '../switch/runtime/clock.ts'
 import { type Random, systemRandom } from '../switch/runtime/random.ts'
 import { cardNamed } from './cards.ts'
+import { type DemonstrationRow, money, rowLine } from './demonstration-rows.ts'
 import type { OutsideToken } from './keys.ts'
 import {
-  type Outside, type SchemeName, atmTerminal, controlPath, posTerminal, statePath,
+  type Outside,
+  type SchemeName,
+  atmTerminal,
+  controlPath,
+  posTerminal,
+  statePath,
 } from './run.ts'
 import type { OriginateResult } from './scheme/cups-acquirer.ts'
 import type { AtmTerminal } from './terminal/atm.ts'
@@ -18,20 +24,7 @@ import type { PosTerminal } from './terminal/pos.ts'
 import { TerminalState } from './terminal/state.ts'
 import { askControl } from './transport.ts'
 
-/** One line of the demonstration. */
-export interface DemonstrationRow {
-  readonly step: number
-  readonly from: string
-  readonly to: string
-  readonly what: string
-  /** Response code and, where there is one, a balance. */
-  readonly result: string
-  readonly rrn: string
-  readonly ms: number
-  /** Whether the result is what it must be. */
-  readonly ok: boolean
-  readonly note: string
-}
+export { type DemonstrationRow, renderRows } from './demonstration-rows.ts'
 
 export interface DemonstrationOptions {
   /** The data directory. */
@@ -131,24 +124,48 @@ class Demonstration {
       await this.#pos.connect()
       return signOnFinding(await this.#pos.signOn())
     })
-    await this.#step('POS', 'own issuer', `chip purchase ${money(AMOUNT.ownPurchase)}, PIN, own-1`, async () =>
-      chipFinding(await this.#pos.sale({
-        card: cardNamed('own-1'), amountMinor: AMOUNT.ownPurchase, chip: true, withPin: true,
-      })))
+    await this.#step(
+      'POS',
+      'own issuer',
+      `chip purchase ${money(AMOUNT.ownPurchase)}, PIN, own-1`,
+      async () =>
+        chipFinding(
+          await this.#pos.sale({
+            card: cardNamed('own-1'),
+            amountMinor: AMOUNT.ownPurchase,
+            chip: true,
+            withPin: true,
+          }),
+        ),
+    )
   }
 
   async #visaFlows(): Promise<void> {
-    await this.#step('POS', 'Visa', `purchase ${money(AMOUNT.visaPurchase)}, PIN, visa-1`, async () => {
-      const before = await this.#totals('visa')
-      const sale = await this.#stripeSale('visa-1', AMOUNT.visaPurchase)
-      const moved = (await this.#totals('visa')).net - before.net
-      const right = sale.code === '00' && sale.macRight === true
-      return found(sale, right && moved === AMOUNT.visaPurchase, `Visa's book moved ${money(moved)}`)
-    })
-    await this.#step('POS', 'Visa', `purchase ${money(AMOUNT.visaTooMuch)}, too much for visa-2`, async () => {
-      const sale = await this.#stripeSale('visa-2', AMOUNT.visaTooMuch)
-      return found(sale, sale.code === '51', 'declined for funds by the issuer')
-    })
+    await this.#step(
+      'POS',
+      'Visa',
+      `purchase ${money(AMOUNT.visaPurchase)}, PIN, visa-1`,
+      async () => {
+        const before = await this.#totals('visa')
+        const sale = await this.#stripeSale('visa-1', AMOUNT.visaPurchase)
+        const moved = (await this.#totals('visa')).net - before.net
+        const right = sale.code === '00' && sale.macRight === true
+        return found(
+          sale,
+          right && moved === AMOUNT.visaPurchase,
+          `Visa's book moved ${money(moved)}`,
+        )
+      },
+    )
+    await this.#step(
+      'POS',
+      'Visa',
+      `purchase ${money(AMOUNT.visaTooMuch)}, too much for visa-2`,
+      async () => {
+        const sale = await this.#stripeSale('visa-2', AMOUNT.visaTooMuch)
+        return found(sale, sale.code === '51', 'declined for funds by the issuer')
+      },
+    )
   }
 
   async #atmFlows(): Promise<void> {
@@ -164,20 +181,35 @@ class Demonstration {
       before = balance.balanceMinor
       return found(balance, balance.code === '00' && before !== null, '')
     })
-    await this.#step('ATM', 'own issuer', `withdrawal ${money(AMOUNT.ownWithdrawal)}, own-2`, async () =>
-      chipFinding(await this.#atm.withdrawal({ ...own, amountMinor: AMOUNT.ownWithdrawal })))
+    await this.#step(
+      'ATM',
+      'own issuer',
+      `withdrawal ${money(AMOUNT.ownWithdrawal)}, own-2`,
+      async () =>
+        chipFinding(await this.#atm.withdrawal({ ...own, amountMinor: AMOUNT.ownWithdrawal })),
+    )
     await this.#step('ATM', 'own issuer', 'balance, own-2', async () => {
       const balance = await this.#atm.balance(own)
-      const moved = before === null || balance.balanceMinor === null ? null : before - balance.balanceMinor
+      const moved =
+        before === null || balance.balanceMinor === null ? null : before - balance.balanceMinor
       return found(balance, moved === AMOUNT.ownWithdrawal, `less by ${money(moved ?? 0)}`)
     })
-    await this.#step('ATM', 'CUPS', `withdrawal ${money(AMOUNT.cupsWithdrawal)}, cups-1`, async () => {
-      const earlier = await this.#totals('cups')
-      const cash = await this.#atm.withdrawal({ ...cups, amountMinor: AMOUNT.cupsWithdrawal })
-      const moved = (await this.#totals('cups')).net - earlier.net
-      const right = cash.code === '00' && cash.macRight === true
-      return found(cash, right && moved === AMOUNT.cupsWithdrawal, `CUPS' book moved ${money(moved)}`)
-    })
+    await this.#step(
+      'ATM',
+      'CUPS',
+      `withdrawal ${money(AMOUNT.cupsWithdrawal)}, cups-1`,
+      async () => {
+        const earlier = await this.#totals('cups')
+        const cash = await this.#atm.withdrawal({ ...cups, amountMinor: AMOUNT.cupsWithdrawal })
+        const moved = (await this.#totals('cups')).net - earlier.net
+        const right = cash.code === '00' && cash.macRight === true
+        return found(
+          cash,
+          right && moved === AMOUNT.cupsWithdrawal,
+          `CUPS' book moved ${money(moved)}`,
+        )
+      },
+    )
     await this.#step('ATM', 'CUPS', 'balance, cups-1', async () => {
       const balance = await this.#atm.balance(cups)
       return found(balance, balance.code === '00' && balance.balanceMinor !== null, '')
@@ -188,21 +220,27 @@ class Demonstration {
     const card = { card: cardNamed('own-4'), amountMinor: 0, chip: true }
     let rrn = ''
     let before: number | null = null
-    await this.#step('CUPS', 'own issuer', `purchase ${money(AMOUNT.cupsPurchase)} at another bank, own-4`, async () => {
-      before = (await this.#atm.balance(card)).balanceMinor
-      const answer = await this.#originate('own-4', AMOUNT.cupsPurchase)
-      rrn = answer.rrn
-      const after = (await this.#atm.balance(card)).balanceMinor
-      const moved = before === null || after === null ? null : before - after
-      const right = answer.code === '00' && answer.macRight === true && answer.issuerGenuine === true
-      return {
-        result: answer.code || 'none',
-        rrn,
-        ms: answer.ms,
-        ok: right && moved === AMOUNT.cupsPurchase,
-        note: checks(answer),
-      }
-    })
+    await this.#step(
+      'CUPS',
+      'own issuer',
+      `purchase ${money(AMOUNT.cupsPurchase)} at another bank, own-4`,
+      async () => {
+        before = (await this.#atm.balance(card)).balanceMinor
+        const answer = await this.#originate('own-4', AMOUNT.cupsPurchase)
+        rrn = answer.rrn
+        const after = (await this.#atm.balance(card)).balanceMinor
+        const moved = before === null || after === null ? null : before - after
+        const right =
+          answer.code === '00' && answer.macRight === true && answer.issuerGenuine === true
+        return {
+          result: answer.code || 'none',
+          rrn,
+          ms: answer.ms,
+          ok: right && moved === AMOUNT.cupsPurchase,
+          note: checks(answer),
+        }
+      },
+    )
     await this.#step('CUPS', 'own issuer', 'its reversal, sent three times', async () => {
       const answer = await this.#ask('cups', { do: 'reverse', rrn, times: 3 })
       const results = answer['results'] as readonly OriginateResult[]
@@ -221,51 +259,93 @@ class Demonstration {
 
   async #timeoutFlows(): Promise<void> {
     let before: Totals = { net: 0, reversed: 0 }
-    await this.#step('POS', 'Visa', `purchase ${money(AMOUNT.silent)}, Visa stays silent, visa-3`, async () => {
-      before = await this.#totals('visa')
-      await this.#ask('visa', { do: 'rule', rule: `amount=${AMOUNT.silent},mti=0100,times=1:silent` })
-      const sale = await this.#stripeSale('visa-3', AMOUNT.silent)
-      const inTime = sale.code !== '' && sale.code !== '00' && sale.ms < TERMINAL_WAIT_MS
-      return found(sale, inTime, inTime ? 'the terminal was told in time' : '')
-    })
+    await this.#step(
+      'POS',
+      'Visa',
+      `purchase ${money(AMOUNT.silent)}, Visa stays silent, visa-3`,
+      async () => {
+        before = await this.#totals('visa')
+        await this.#ask('visa', {
+          do: 'rule',
+          rule: `amount=${AMOUNT.silent},mti=0100,times=1:silent`,
+        })
+        const sale = await this.#stripeSale('visa-3', AMOUNT.silent)
+        const inTime = sale.code !== '' && sale.code !== '00' && sale.ms < TERMINAL_WAIT_MS
+        return found(sale, inTime, inTime ? 'the terminal was told in time' : '')
+      },
+    )
     await this.#step('switch', 'Visa', 'the reversal of it', async () => {
       const began = this.#clock.monotonicMs()
-      const reversed = await this.#until(REVERSAL_WAIT_MS, async () =>
-        (await this.#totals('visa')).reversed > before.reversed)
+      const reversed = await this.#until(
+        REVERSAL_WAIT_MS,
+        async () => (await this.#totals('visa')).reversed > before.reversed,
+      )
       const after = await this.#totals('visa')
       const ms = Math.round(this.#clock.monotonicMs() - began)
       const note = reversed ? "acknowledged; Visa's book is as before" : 'no reversal came'
-      return { result: reversed ? '00' : 'none', ms, ok: reversed && after.net === before.net, note }
+      return {
+        result: reversed ? '00' : 'none',
+        ms,
+        ok: reversed && after.net === before.net,
+        note,
+      }
     })
   }
 
   async #refusals(): Promise<void> {
     const own = { card: cardNamed('own-1'), chip: true, withPin: true }
-    await this.#step('POS', 'own issuer', `purchase ${money(AMOUNT.duplicate)} sent twice, own-1`, async () => {
-      const before = (await this.#pos.balance({ ...own, amountMinor: 0 })).balanceMinor
-      const first = await this.#pos.sale({ ...own, amountMinor: AMOUNT.duplicate })
-      const second = await this.#pos.repeat()
-      const after = (await this.#pos.balance({ ...own, amountMinor: 0 })).balanceMinor
-      const same = first.code === '00' && first.code === second.code && first.rrn === second.rrn &&
-        first.authorisation === second.authorisation
-      const once = before !== null && after !== null && before - after === AMOUNT.duplicate
-      const note = `${same ? 'same answer' : 'other answer'}, ${once ? 'posted once' : 'not posted once'}`
-      return { ...found(first, same && once, note), result: `${first.code} ${second.code}` }
-    })
-    await this.#step('POS', 'own issuer', `purchase ${money(AMOUNT.refused)}, wrong PIN, own-3`, async () => {
-      const third = { ...own, card: cardNamed('own-3') }
-      const wrong = await this.#pos.sale({ ...third, amountMinor: AMOUNT.refused, wrongPin: true })
-      const right = await this.#pos.balance({ ...third, amountMinor: 0 }) // gives the tries back
-      const ok = wrong.code === '55' && right.code === '00'
-      return found(wrong, ok, `with the right PIN: ${right.code || 'none'}`)
-    })
-    await this.#step('POS', 'switch', `purchase ${money(AMOUNT.refused)}, bad MAC, own-1`, async () => {
-      const before = (await this.#pos.balance({ ...own, amountMinor: 0 })).balanceMinor
-      const bad = await this.#pos.sale({ ...own, amountMinor: AMOUNT.refused, badMac: true })
-      const after = (await this.#pos.balance({ ...own, amountMinor: 0 })).balanceMinor
-      const untouched = before !== null && before === after
-      return found(bad, bad.code === 'A0' && untouched, untouched ? 'nothing was posted' : 'the balance changed')
-    })
+    await this.#step(
+      'POS',
+      'own issuer',
+      `purchase ${money(AMOUNT.duplicate)} sent twice, own-1`,
+      async () => {
+        const before = (await this.#pos.balance({ ...own, amountMinor: 0 })).balanceMinor
+        const first = await this.#pos.sale({ ...own, amountMinor: AMOUNT.duplicate })
+        const second = await this.#pos.repeat()
+        const after = (await this.#pos.balance({ ...own, amountMinor: 0 })).balanceMinor
+        const same =
+          first.code === '00' &&
+          first.code === second.code &&
+          first.rrn === second.rrn &&
+          first.authorisation === second.authorisation
+        const once = before !== null && after !== null && before - after === AMOUNT.duplicate
+        const answers = same ? 'same answer' : 'other answer'
+        const note = `${answers}, ${once ? '' : 'not '}posted once`
+        return { ...found(first, same && once, note), result: `${first.code} ${second.code}` }
+      },
+    )
+    await this.#step(
+      'POS',
+      'own issuer',
+      `purchase ${money(AMOUNT.refused)}, wrong PIN, own-3`,
+      async () => {
+        const third = { ...own, card: cardNamed('own-3') }
+        const wrong = await this.#pos.sale({
+          ...third,
+          amountMinor: AMOUNT.refused,
+          wrongPin: true,
+        })
+        const right = await this.#pos.balance({ ...third, amountMinor: 0 }) // gives the tries back
+        const ok = wrong.code === '55' && right.code === '00'
+        return found(wrong, ok, `with the right PIN: ${right.code || 'none'}`)
+      },
+    )
+    await this.#step(
+      'POS',
+      'switch',
+      `purchase ${money(AMOUNT.refused)}, bad MAC, own-1`,
+      async () => {
+        const before = (await this.#pos.balance({ ...own, amountMinor: 0 })).balanceMinor
+        const bad = await this.#pos.sale({ ...own, amountMinor: AMOUNT.refused, badMac: true })
+        const after = (await this.#pos.balance({ ...own, amountMinor: 0 })).balanceMinor
+        const untouched = before !== null && before === after
+        return found(
+          bad,
+          bad.code === 'A0' && untouched,
+          untouched ? 'nothing was posted' : 'the balance changed',
+        )
+      },
+    )
   }
 
   // ---- steps ---------------------------------------------------------------------------------
@@ -277,7 +357,11 @@ class Demonstration {
     try {
       finding = await act()
     } catch (error) {
-      finding = { result: 'failed', ok: false, note: error instanceof Error ? error.message : 'failed' }
+      finding = {
+        result: 'failed',
+        ok: false,
+        note: error instanceof Error ? error.message : 'failed',
+      }
     }
     const row: DemonstrationRow = {
       step: this.rows.length + 1,
@@ -300,7 +384,12 @@ class Demonstration {
 
   async #originate(card: string, amountMinor: number): Promise<OriginateResult> {
     const answer: unknown = await this.#ask('cups', {
-      do: 'originate', kind: 'purchase', card, amountMinor, chip: true, withPin: true,
+      do: 'originate',
+      kind: 'purchase',
+      card,
+      amountMinor,
+      chip: true,
+      withPin: true,
       atc: this.#state.nextAtc(card),
     })
     return answer as OriginateResult
@@ -311,7 +400,9 @@ class Demonstration {
     await this.#until(SCHEMES_READY_MS, async () => {
       const visa = await this.#ask('visa', { do: 'status' }).catch(() => null)
       const cups = await this.#ask('cups', { do: 'status' }).catch(() => null)
-      return visa?.['keyInForce'] === true && cups?.['ownLineReady'] === true && cups['macCheck'] !== ''
+      return (
+        visa?.['keyInForce'] === true && cups?.['ownLineReady'] === true && cups['macCheck'] !== ''
+      )
     })
   }
 
@@ -329,7 +420,8 @@ class Demonstration {
     const path = controlPath(this.#options.home, name)
     const text = await askControl(path, JSON.stringify(command), this.#clock, CONTROL_TIMEOUT_MS)
     const answer = JSON.parse(text) as Record<string, unknown>
-    if (typeof answer['error'] === 'string') throw new Error(`${name} simulator: ${answer['error']}`)
+    if (typeof answer['error'] === 'string')
+      throw new Error(`${name} simulator: ${answer['error']}`)
     return answer
   }
 
@@ -360,7 +452,11 @@ function found(result: OperationResult, ok: boolean, note: string): Finding {
 }
 
 function signOnFinding(result: OperationResult): Finding {
-  return found(result, result.code === '00' && result.note === '', result.note === '' ? 'check values agree' : '')
+  return found(
+    result,
+    result.code === '00' && result.note === '',
+    result.note === '' ? 'check values agree' : '',
+  )
 }
 
 function chipFinding(result: OperationResult): Finding {
@@ -369,31 +465,7 @@ function chipFinding(result: OperationResult): Finding {
 }
 
 function checks(result: { macRight: boolean | null; issuerGenuine: boolean | null }): string {
-  const word = (value: boolean | null): string => (value === null ? 'absent' : value ? 'right' : 'WRONG')
+  const word = (value: boolean | null): string =>
+    value === null ? 'absent' : value ? 'right' : 'WRONG'
   return `MAC ${word(result.macRight)}, ARPC ${word(result.issuerGenuine)}`
-}
-
-/** Minor units as `12.50`. */
-export function money(minor: number): string {
-  return (minor / 100).toFixed(2)
-}
-
-const HEADINGS = ['', 'step', 'from', 'to', 'what', 'result', 'RRN', 'ms', 'note'] as const
-
-function cellsOf(row: DemonstrationRow): string[] {
-  return [
-    row.ok ? 'ok' : 'FAILED', String(row.step), row.from, row.to, row.what, row.result, row.rrn, String(row.ms), row.note,
-  ]
-}
-
-/** One row as one line, for a log as it happens. */
-export function rowLine(row: DemonstrationRow): string {
-  return cellsOf(row).filter((cell) => cell !== '').join('  ')
-}
-
-/** All rows as a table for people. */
-export function renderRows(rows: readonly DemonstrationRow[]): string {
-  const lines = [[...HEADINGS], ...rows.map(cellsOf)]
-  const widths = HEADINGS.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)))
-  return lines.map((line) => line.map((cell, column) => cell.padEnd(widths[column]!)).join('  ').trimEnd()).join('\n')
 }

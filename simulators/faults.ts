@@ -17,7 +17,15 @@ import { parse as parseYaml } from 'yaml'
  * - `bad_mac`: answers with a spoilt MAC (no effect where the dialect has none)
  */
 export const FAULT_KINDS = [
-  'answer', 'decline', 'delay', 'late', 'silent', 'deaf', 'repeat', 'drop', 'bad_mac',
+  'answer',
+  'decline',
+  'delay',
+  'late',
+  'silent',
+  'deaf',
+  'repeat',
+  'drop',
+  'bad_mac',
 ] as const
 export type FaultKind = (typeof FAULT_KINDS)[number]
 
@@ -61,7 +69,8 @@ export const REPEAT_MAX = 10
 
 const DELAY_MS_DEFAULT = 1_000
 const LATE_MS_DEFAULT = 15_000 // after every reply_timeout_ms of the example configuration
-const PLAIN: FaultAction = { kind: 'answer', code: '00', ms: 0, count: 0 }
+/** An answer without any fault. */
+export const PLAIN_ANSWER: FaultAction = { kind: 'answer', code: '00', ms: 0, count: 0 }
 
 /** A rule that cannot be read; the message names the part, and quotes only what the user typed. */
 export class FaultRuleError extends Error {
@@ -73,8 +82,8 @@ export class FaultRuleError extends Error {
 
 /**
  * Reads one rule: conditions, a colon, an action.
- * Conditions: `amount=9100` or `amount=9000-9199`, `pan=4226`, `mti=0100`, `nth=3`, `times=1`; `any`
- * alone for every message. Actions: `silent`, `decline=51`, `delay=2000`, `repeat=2`, ...
+ * Conditions: `amount=9100` or `amount=9000-9199`, `pan=4226`, `mti=0100`, `nth=3`, `times=1`;
+ * `any` alone for every message. Actions: `silent`, `decline=51`, `delay=2000`, `repeat=2`, ...
  *
  * @throws FaultRuleError
  */
@@ -107,7 +116,12 @@ export function parseRule(text: string): FaultRule {
   }
 }
 
-function matching(text: string, name: string, value: string | undefined, form: RegExp): string | null {
+function matching(
+  text: string,
+  name: string,
+  value: string | undefined,
+  form: RegExp,
+): string | null {
   if (value === undefined) return null
   if (!form.test(value)) throw new FaultRuleError(text, `${name} is not of the right form`)
   return value
@@ -140,24 +154,25 @@ function parseAction(text: string, word: string): FaultAction {
   switch (kind) {
     case 'decline': {
       const code = value ?? '05'
-      if (!/^[0-9A-Z]{2}$/.test(code)) throw new FaultRuleError(text, 'decline takes two characters')
-      return { ...PLAIN, kind, code }
+      if (!/^[0-9A-Z]{2}$/.test(code))
+        throw new FaultRuleError(text, 'decline takes two characters')
+      return { ...PLAIN_ANSWER, kind, code }
     }
     case 'delay':
-      return { ...PLAIN, kind, ms: bounded(DELAY_MS_DEFAULT, 1, DELAY_MS_MAX) }
+      return { ...PLAIN_ANSWER, kind, ms: bounded(DELAY_MS_DEFAULT, 1, DELAY_MS_MAX) }
     case 'late':
-      return { ...PLAIN, kind, ms: bounded(LATE_MS_DEFAULT, 1, DELAY_MS_MAX) }
+      return { ...PLAIN_ANSWER, kind, ms: bounded(LATE_MS_DEFAULT, 1, DELAY_MS_MAX) }
     case 'repeat':
-      return { ...PLAIN, kind, count: bounded(1, 1, REPEAT_MAX) }
+      return { ...PLAIN_ANSWER, kind, count: bounded(1, 1, REPEAT_MAX) }
     default:
       if (value !== undefined) throw new FaultRuleError(text, `${name} takes no value`)
-      return { ...PLAIN, kind }
+      return { ...PLAIN_ANSWER, kind }
   }
 }
 
 /**
- * Reads rules from YAML: a list, or `rules:` with one. An entry is a rule as text, or a mapping with
- * the names of parseRule and `do` for the action.
+ * Reads rules from YAML: a list, or `rules:` with one. An entry is a rule as text, or a mapping
+ * with the names of parseRule and `do` for the action.
  *
  * @throws FaultRuleError
  */
@@ -224,7 +239,7 @@ export class FaultRules {
       entry.used += 1
       return rule.action
     }
-    return PLAIN
+    return PLAIN_ANSWER
   }
 }
 

@@ -94,9 +94,10 @@ export async function runScheme(
   const label = name === 'cups' ? KEY_LABEL.cupsExchange : KEY_LABEL.visaExchange
   const file = new BookFile(settings.bookPath, name, bookSecret(token.cipher(label)), clock)
   const book = new IssuerBook(file)
-  const started = name === 'cups'
-    ? await startCups(outside, settings, book)
-    : await startVisa(outside, settings, book)
+  const started =
+    name === 'cups'
+      ? await startCups(outside, settings, book)
+      : await startVisa(outside, settings, book)
   const { desk } = started
   const control = await listenForControl(controlPath(home, name), (line) => desk.handle(line))
   return {
@@ -121,7 +122,11 @@ async function startCups(
   const simulator = new CupsSimulator({
     listen: settings.listen ?? demandAddress(link.connect, link.name, 'connect'),
     dial: settings.dial ?? link.listen,
-    token, clock, random, book, log,
+    token,
+    clock,
+    random,
+    book,
+    log,
     rules: settings.rules,
     ownId: link.peer_institution,
     memberId,
@@ -148,7 +153,11 @@ async function startVisa(
   const link = schemeLink(config, 'visa')
   const simulator = new VisaSimulator({
     listen: settings.listen ?? demandAddress(link.connect, link.name, 'connect'),
-    token, clock, random, book, log,
+    token,
+    clock,
+    random,
+    book,
+    log,
     rules: settings.rules,
   })
   const port = await simulator.start()
@@ -193,7 +202,9 @@ function terminalParts(outside: Outside, dialect: string, choice: TerminalChoice
     address: choice.address ?? address,
     terminal: terminal.id,
     merchant: terminal.merchant,
-    token, clock, random,
+    token,
+    clock,
+    random,
     state: new TerminalState(statePath(home), random),
     book: choice.book ?? null,
     ...(choice.answerTimeoutMs === undefined ? {} : { answerTimeoutMs: choice.answerTimeoutMs }),

@@ -34,7 +34,13 @@ export class Line {
   readonly #framing: Framing
   #cause = ''
 
-  constructor(socket: Socket, framing: Framing, remote: string, events: LineEvents, dialled: boolean) {
+  constructor(
+    socket: Socket,
+    framing: Framing,
+    remote: string,
+    events: LineEvents,
+    dialled: boolean,
+  ) {
     this.remote = remote
     this.#socket = socket
     this.#framing = framing
@@ -89,24 +95,36 @@ export interface Listening {
 }
 
 /** Listens for lines. @throws Error in one line that names the address when it cannot be had */
-export function listenForLines(at: Address, framing: Framing, events: LineEvents): Promise<Listening> {
+export function listenForLines(
+  at: Address,
+  framing: Framing,
+  events: LineEvents,
+): Promise<Listening> {
   const lines = new Set<Line>()
   const server = createServer({ noDelay: true }, (socket) => {
     const remote = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`
-    const line = new Line(socket, framing, remote, {
-      ...delegate(events),
-      closed: (gone, cause) => {
-        lines.delete(gone)
-        events.closed(gone, cause)
+    const line = new Line(
+      socket,
+      framing,
+      remote,
+      {
+        ...delegate(events),
+        closed: (gone, cause) => {
+          lines.delete(gone)
+          events.closed(gone, cause)
+        },
       },
-    }, false)
+      false,
+    )
     lines.add(line)
   })
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       reject(new Error(`cannot listen on ${at.host}:${at.port}: ${error.code ?? error.message}`))
     })
-    server.listen(at.port, at.host, () => resolve({ port: portOf(server), close: () => end(server, lines) }))
+    server.listen(at.port, at.host, () =>
+      resolve({ port: portOf(server), close: () => end(server, lines) }),
+    )
   })
 }
 
@@ -174,7 +192,7 @@ export function listenForControl(path: string, handle: ControlHandler): Promise<
   })
 }
 
-/** Sends one command to a control socket. Rejects when nobody is there or no answer comes in time. */
+/** Sends one command to a control socket. Rejects when no answer comes in time. */
 export function askControl(
   path: string,
   command: string,

@@ -47,7 +47,7 @@ export function register(program: Command): void {
   addScheme(simulate, 'visa', 'the Visa network and the issuers behind it', [
     'switchyard simulate visa',
     'switchyard simulate visa --rule amount=9100,mti=0100:silent --rule pan=4226:delay=3000',
-    'switchyard simulate visa --rules faults.yaml --book visa.jsonl   # kill -HUP reads the file again',
+    'switchyard simulate visa --rules faults.yaml   # kill -HUP reads the file again',
   ])
   addScheme(simulate, 'cups', 'the CUPS centre, issuers and acquirers behind it', [
     'switchyard simulate cups',
@@ -84,11 +84,18 @@ function addScheme(parent: Command, name: 'visa' | 'cups', what: string, example
 }
 
 function addTerminal(parent: Command, name: 'pos' | 'atm', what: string, examples: string[]): void {
-  const operations = name === 'pos' ? 'sign-on,sale,balance,repeat,reversal' : 'sign-on,withdrawal,balance,repeat,reversal'
+  const operations =
+    name === 'pos'
+      ? 'sign-on,sale,balance,repeat,reversal'
+      : 'sign-on,withdrawal,balance,repeat,reversal'
   const command = parent
     .command(name)
     .description(`plays ${what} and prints what came back`)
-    .option('--do <operations>', `any of ${operations}, in order`, name === 'pos' ? 'sale' : 'withdrawal')
+    .option(
+      '--do <operations>',
+      `any of ${operations}, in order`,
+      name === 'pos' ? 'sale' : 'withdrawal',
+    )
     .option('--card <name>', 'a card of the demonstration, by name', 'own-1')
     .option('--amount <amount>', 'e.g. 12.50', amountMinor, 1_000)
     .option('--terminal <id>', 'a terminal of the configuration')
@@ -97,7 +104,7 @@ function addTerminal(parent: Command, name: 'pos' | 'atm', what: string, example
     .option('--book <file>', 'JSON-lines file of what the terminal saw')
     .option('--stripe', 'read the magnetic stripe of a chip card')
     .option('--no-pin', 'without PIN (POS only)')
-    .option('--wrong-pin', 'with a PIN that is not the card\'s')
+    .option('--wrong-pin', "with a PIN that is not the card's")
     .option('--bad-mac', 'with a MAC that is wrong')
     .option('--config <path>', 'configuration file or directory')
     .addOption(jsonOption())
@@ -113,7 +120,10 @@ function addTell(parent: Command): void {
     .command('tell')
     .description('gives a running scheme simulator a command and prints its answer')
     .argument('<name>', 'cups or visa')
-    .argument('<command...>', 'status, totals, list, clear, rule <rule>, find <rrn>, renew-keys, or JSON')
+    .argument(
+      '<command...>',
+      'status, totals, list, clear, rule <rule>, find <rrn>, renew-keys, or JSON',
+    )
     .action(async (name: string, words: string[]) => {
       const { tellScheme } = await import('../simulate/scheme.ts')
       await tellScheme(name, words.join(' '))
@@ -135,7 +145,10 @@ function addDemonstration(parent: Command): void {
       const { demonstrateOnce } = await import('../simulate/demonstration.ts')
       await demonstrateOnce(options.config, options.json === true)
     })
-  withExamples(command, ['switchyard simulate demonstration', 'switchyard simulate demonstration --json'])
+  withExamples(command, [
+    'switchyard simulate demonstration',
+    'switchyard simulate demonstration --json',
+  ])
 }
 
 function collect(value: string, before: string[]): string[] {

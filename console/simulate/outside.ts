@@ -20,10 +20,14 @@ import { CommandFailed } from '../help.ts'
  */
 export function openOutsideToken(home: string): OutsideToken {
   const module = findModule()
-  if (module === null) throw new CommandFailed('SoftHSM is not installed', 'run: sh scripts/setup.sh')
+  if (module === null)
+    throw new CommandFailed('SoftHSM is not installed', 'run: sh scripts/setup.sh')
   const tokens = findDemonstration({ home, module })
   if (tokens === null) {
-    throw new CommandFailed(`there are no demonstration keys in ${home}`, 'run npm start once; it makes them')
+    throw new CommandFailed(
+      `there are no demonstration keys in ${home}`,
+      'run npm start once; it makes them',
+    )
   }
   return openToken(tokens.outside)
 }
@@ -36,5 +40,12 @@ export function openOutsideToken(home: string): OutsideToken {
  */
 export function openOutside(configPath: string | undefined, log: SimulatorLog): Outside {
   const { config, home } = loadConfig(configPath ?? environment().configPath)
-  return { home, config, token: openOutsideToken(home), clock: systemClock, random: systemRandom, log }
+  return {
+    home,
+    config,
+    token: openOutsideToken(home),
+    clock: systemClock,
+    random: systemRandom,
+    log,
+  }
 }

@@ -3,9 +3,19 @@
 // line per event, without card data.
 import { resolve } from 'node:path'
 import { environment } from '../../config/load.ts'
-import { type FaultRule, FaultRuleError, FaultRules, parseRule, readRulesFile } from '../../simulators/faults.ts'
 import {
-  type RunningScheme, type SchemeName, bookPath, controlPath, runScheme,
+  type FaultRule,
+  FaultRuleError,
+  FaultRules,
+  parseRule,
+  readRulesFile,
+} from '../../simulators/faults.ts'
+import {
+  type RunningScheme,
+  type SchemeName,
+  bookPath,
+  controlPath,
+  runScheme,
 } from '../../simulators/run.ts'
 import { askControl } from '../../simulators/transport.ts'
 import { systemClock } from '../../switch/runtime/clock.ts'
@@ -28,14 +38,23 @@ const COMMAND_CHARACTERS_MAX = 65_536
 export async function simulateScheme(name: SchemeName, options: SchemeOptions): Promise<void> {
   const rules = new FaultRules(rulesOf(options))
   const outside = openOutside(options.config, (event, detail) => {
-    const line = { time: new Date(systemClock.wallMs()).toISOString(), simulator: name, event, ...detail }
+    const line = {
+      time: new Date(systemClock.wallMs()).toISOString(),
+      simulator: name,
+      event,
+      ...detail,
+    }
     process.stderr.write(`${JSON.stringify(line)}\n`)
   })
-  const book = options.book === 'none' ? null : resolve(options.book ?? bookPath(outside.home, name))
+  const book =
+    options.book === 'none' ? null : resolve(options.book ?? bookPath(outside.home, name))
   let running: RunningScheme
   try {
     running = await runScheme(name, outside, {
-      rules, bookPath: book, listen: options.listen, dial: options.dial,
+      rules,
+      bookPath: book,
+      listen: options.listen,
+      dial: options.dial,
     })
   } catch (error) {
     throw new CommandFailed(error instanceof Error ? error.message : 'the simulator cannot start')
@@ -51,7 +70,9 @@ export async function simulateScheme(name: SchemeName, options: SchemeOptions): 
 function rulesOf(options: SchemeOptions): FaultRule[] {
   try {
     const given = options.rule.map(parseRule)
-    return options.rules === undefined ? given : [...given, ...readRulesFile(resolve(options.rules))]
+    return options.rules === undefined
+      ? given
+      : [...given, ...readRulesFile(resolve(options.rules))]
   } catch (error) {
     if (error instanceof FaultRuleError) throw new WrongUsage(error.message)
     throw new CommandFailed(`cannot read the rules in ${options.rules ?? ''}`, 'check the file')
@@ -64,7 +85,9 @@ function reread(rules: FaultRules, options: SchemeOptions): void {
     rules.replace(rulesOf(options))
     process.stderr.write(`switchyard: ${rules.list().length} rules in force\n`)
   } catch (error) {
-    process.stderr.write(`switchyard: rules unchanged: ${error instanceof Error ? error.message : ''}\n`)
+    process.stderr.write(
+      `switchyard: rules unchanged: ${error instanceof Error ? error.message : ''}\n`,
+    )
   }
 }
 
@@ -89,7 +112,10 @@ function endOnSignals(running: RunningScheme): void {
   const end = (): void => {
     if (ending) process.exit(EXIT.failed)
     ending = true
-    running.stop().then(() => process.exit(EXIT.done), () => process.exit(EXIT.failed))
+    running.stop().then(
+      () => process.exit(EXIT.done),
+      () => process.exit(EXIT.failed),
+    )
   }
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, end)
   process.on('disconnect', end)
@@ -103,7 +129,10 @@ export async function tellScheme(name: string, command: string): Promise<void> {
   try {
     answer = await askControl(path, command, systemClock, TELL_TIMEOUT_MS)
   } catch (error) {
-    throw new CommandFailed(error instanceof Error ? error.message : 'no answer', 'is npm start running?')
+    throw new CommandFailed(
+      error instanceof Error ? error.message : 'no answer',
+      'is npm start running?',
+    )
   }
   process.stdout.write(`${answer}\n`)
   const value = JSON.parse(answer) as { error?: unknown }

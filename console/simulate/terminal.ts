@@ -3,9 +3,14 @@
 import { resolve } from 'node:path'
 import { BookFile } from '../../simulators/book.ts'
 import { type SyntheticCard, cardNamed } from '../../simulators/cards.ts'
-import { money } from '../../simulators/demonstration.ts'
+import { money } from '../../simulators/demonstration-rows.ts'
 import { KEY_LABEL, bookSecret } from '../../simulators/keys.ts'
-import { type Outside, type TerminalChoice, atmTerminal, posTerminal } from '../../simulators/run.ts'
+import {
+  type Outside,
+  type TerminalChoice,
+  atmTerminal,
+  posTerminal,
+} from '../../simulators/run.ts'
 import type { OperationResult } from '../../simulators/terminal/line.ts'
 import { CommandFailed, EXIT, WrongUsage } from '../help.ts'
 import { openOutside } from './outside.ts'
@@ -36,23 +41,42 @@ interface Operations {
 const OPERATIONS_MAX = 1_000
 
 /** Runs operations of a terminal and prints them. Exit 1 when one was not answered. */
-export async function simulateTerminal(name: 'pos' | 'atm', options: TerminalOptions): Promise<void> {
-  const wanted = options.do.split(',').map((word) => word.trim()).filter((word) => word !== '')
-  if (wanted.length === 0 || wanted.length > OPERATIONS_MAX) throw new WrongUsage('--do names operations')
+export async function simulateTerminal(
+  name: 'pos' | 'atm',
+  options: TerminalOptions,
+): Promise<void> {
+  const wanted = options.do
+    .split(',')
+    .map((word) => word.trim())
+    .filter((word) => word !== '')
+  if (wanted.length === 0 || wanted.length > OPERATIONS_MAX)
+    throw new WrongUsage('--do names operations')
   const card = cardOf(options.card)
   const outside = openOutside(options.config, () => undefined)
   const book = options.book === undefined ? null : bookOf(resolve(options.book), name, outside)
   const choice: TerminalChoice = {
-    terminal: options.terminal, address: options.connect, answerTimeoutMs: options.timeoutMs, book,
+    terminal: options.terminal,
+    address: options.connect,
+    answerTimeoutMs: options.timeoutMs,
+    book,
   }
-  const terminal = name === 'pos' ? pos(outside, choice, card, options) : atm(outside, choice, card, options)
+  const terminal =
+    name === 'pos' ? pos(outside, choice, card, options) : atm(outside, choice, card, options)
   try {
-    const results = await runAll(terminal, wanted[0] === 'sign-on' ? wanted : ['sign-on', ...wanted])
-    process.stdout.write(options.json === true ? `${JSON.stringify(results)}\n` : `${table(results)}\n`)
+    const results = await runAll(
+      terminal,
+      wanted[0] === 'sign-on' ? wanted : ['sign-on', ...wanted],
+    )
+    process.stdout.write(
+      options.json === true ? `${JSON.stringify(results)}\n` : `${table(results)}\n`,
+    )
     if (results.some((one) => one.code === '')) process.exitCode = EXIT.failed
   } catch (error) {
     if (error instanceof WrongUsage) throw error
-    throw new CommandFailed(error instanceof Error ? error.message : 'failed', 'is npm start running?')
+    throw new CommandFailed(
+      error instanceof Error ? error.message : 'failed',
+      'is npm start running?',
+    )
   } finally {
     terminal.close()
     book?.close()
@@ -84,7 +108,12 @@ async function runAll(terminal: Operations, wanted: readonly string[]): Promise<
   return results
 }
 
-function pos(outside: Outside, choice: TerminalChoice, card: SyntheticCard, options: TerminalOptions): Operations {
+function pos(
+  outside: Outside,
+  choice: TerminalChoice,
+  card: SyntheticCard,
+  options: TerminalOptions,
+): Operations {
   const terminal = posTerminal(outside, choice)
   const request = {
     card,
@@ -116,7 +145,12 @@ function pos(outside: Outside, choice: TerminalChoice, card: SyntheticCard, opti
   }
 }
 
-function atm(outside: Outside, choice: TerminalChoice, card: SyntheticCard, options: TerminalOptions): Operations {
+function atm(
+  outside: Outside,
+  choice: TerminalChoice,
+  card: SyntheticCard,
+  options: TerminalOptions,
+): Operations {
   const terminal = atmTerminal(outside, choice)
   const request = {
     card,
@@ -150,11 +184,31 @@ function atm(outside: Outside, choice: TerminalChoice, card: SyntheticCard, opti
 function table(results: readonly OperationResult[]): string {
   const word = (value: boolean | null): string => (value === null ? '-' : value ? 'right' : 'WRONG')
   const rows = results.map((one) => [
-    one.operation, one.card, one.code || 'none', one.amountMinor === 0 ? '' : money(one.amountMinor),
-    one.balanceMinor === null ? '' : money(one.balanceMinor), one.rrn, one.authorisation,
-    word(one.macRight), word(one.issuerGenuine), String(one.ms), one.note,
+    one.operation,
+    one.card,
+    one.code || 'none',
+    one.amountMinor === 0 ? '' : money(one.amountMinor),
+    one.balanceMinor === null ? '' : money(one.balanceMinor),
+    one.rrn,
+    one.authorisation,
+    word(one.macRight),
+    word(one.issuerGenuine),
+    String(one.ms),
+    one.note,
   ])
-  const lines = [['operation', 'card', 'code', 'amount', 'balance', 'RRN', 'auth', 'MAC', 'ARPC', 'ms', 'note'], ...rows]
-  const widths = lines[0]!.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)))
-  return lines.map((line) => line.map((cell, column) => cell.padEnd(widths[column]!)).join('  ').trimEnd()).join('\n')
+  const lines = [
+    ['operation', 'card', 'code', 'amount', 'balance', 'RRN', 'auth', 'MAC', 'ARPC', 'ms', 'note'],
+    ...rows,
+  ]
+  const widths = lines[0]!.map((_, column) =>
+    Math.max(...lines.map((line) => line[column]!.length)),
+  )
+  return lines
+    .map((line) =>
+      line
+        .map((cell, column) => cell.padEnd(widths[column]!))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
 }

@@ -216,7 +216,8 @@ export class CupsAcquirer implements AnswerSink {
     badMac: boolean,
   ): Promise<{ message: ReadMessage | null; ms: number }> {
     const { clock, simulator, book } = this.#options
-    if (simulator.keys.macKey() === null) throw new Error('no MAC key has been exchanged with the switch yet')
+    if (simulator.keys.macKey() === null)
+      throw new Error('no MAC key has been exchanged with the switch yet')
     const answerMti = mti.slice(0, 2) + (mti === '0420' ? '30' : '10')
     const key = `${answerMti}-${String(fields[7])}-${String(fields[11])}-${String(fields[33])}`
     const began = clock.monotonicMs()
@@ -237,7 +238,9 @@ export class CupsAcquirer implements AnswerSink {
         book.note(event, card.pan, { ...facts, code, auth: message?.text(38) ?? '' })
         resolve({ message, ms: Math.round(clock.monotonicMs() - began) })
       }
-      const timer = clock.after(this.#options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS, () => settle(null))
+      const timer = clock.after(this.#options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS, () =>
+        settle(null),
+      )
       this.#waiting.set(key, settle)
       if (simulator.sendOwn(mti, fields, badMac)) {
         book.note('originated', card.pan, facts)

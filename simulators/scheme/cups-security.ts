@@ -66,7 +66,8 @@ export class CupsKeys {
 
   /** Check values of both kinds, three bytes in hex; '' where there is none. */
   checkValues(): { pin: string; mac: string } {
-    const of = (key: WorkingKey | undefined): string => (key === undefined ? '' : toHex(key.checkValue(3)))
+    const of = (key: WorkingKey | undefined): string =>
+      key === undefined ? '' : toHex(key.checkValue(3))
     return { pin: of(this.#pin[0]), mac: of(this.#mac[0]) }
   }
 

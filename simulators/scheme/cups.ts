@@ -14,15 +14,15 @@
 import { toHex } from '../../hsm/algorithms/bytes.ts'
 import type { Clock, Timer } from '../../switch/runtime/clock.ts'
 import type { Random } from '../../switch/runtime/random.ts'
-import type { BookLine, IssuerBook } from '../book.ts'
-import { beijing, settlementDate } from '../calendar.ts'
-import type { FaultAction, FaultRules } from '../faults.ts'
+import type { IssuerBook } from '../book.ts'
+import { beijing } from '../calendar.ts'
+import type { FaultRules } from '../faults.ts'
 import { KEY_LABEL, type OutsideToken, type WorkingKey, freshKey } from '../keys.ts'
 import { type ReadMessage, Wire } from '../messages.ts'
 import { type Address, type Line, type Listening, dialLine, listenForLines } from '../transport.ts'
+import { CupsIssuer, type Values } from './cups-issuer.ts'
 import { CupsKeys, keyResetField, macField, newKeyField, spoilMac } from './cups-security.ts'
 import { deliver } from './delivery.ts'
-import { type IssuerRules, authorisationCode, balanceGroup, decide } from './issuer.ts'
 import type { SimulatorLog } from './log.ts'
 
 export interface CupsOptions {
@@ -48,23 +48,12 @@ export interface AnswerSink {
   answered(message: ReadMessage): boolean
 }
 
-type Values = Record<number, string | Uint8Array>
-
 const IDLE_MS = 30_000 // below the 60 s that members are known to send at
 const NETWORK_ANSWER_MS = 5_000
 const KEY_ATTEMPTS_MAX = 5
 const REDIAL_MS_MIN = 500
 const REDIAL_MS_MAX = 15_000
 const IDLE_FRAME = Uint8Array.of(0x30, 0x30, 0x30, 0x30)
-
-const RULES: IssuerRules = { issuer: 'cups', pinFormat: 'unionpay_pan', unreadablePinCode: '99' }
-
-/** Fields of a request that its answer repeats (cups-host.md section 12). */
-const ECHO_ANSWER = [2, 3, 4, 7, 11, 12, 13, 18, 23, 25, 32, 33, 37, 41, 42, 49, 60, 90] as const
-const ECHO_REVERSAL = [2, 3, 4, 7, 11, 12, 13, 18, 23, 25, 32, 33, 37, 41, 42, 49, 60] as const
-const RECEIVER = '62010000' // DE100: the issuers we play
-/** DE121 of 43 characters: reason, conversion, card nature, then the centre's own 40. */
-const CENTRE_DATA = `511${'S0000000250'.padEnd(40, '0')}`
 
 export class CupsSimulator {
   readonly wire = new Wire('cups', 'cups4')
@@ -85,19 +74,23 @@ export class CupsSimulator {
   #offered: { kind: 'pin' | 'mac'; key: WorkingKey; stan: string; timer: Timer } | null = null
   #signOnStan = ''
   #stan: number
-  #approvals: number
+  readonly #issuer: CupsIssuer
 
   constructor(options: CupsOptions) {
     this.#options = options
     this.#ownId = options.ownId ?? '00010000'
     this.#memberId = options.memberId ?? '10010001'
     this.#stan = options.random.below(900_000)
-    this.#approvals = options.random.below(900_000)
+    this.#issuer = new CupsIssuer(options, this.keys)
   }
 
   /** Begins to listen and to dial. @returns the port listened on */
   async start(): Promise<number> {
-    this.#listening = await listenForLines(this.#options.listen, this.wire.framing, this.#events(false))
+    this.#listening = await listenForLines(
+      this.#options.listen,
+      this.wire.framing,
+      this.#events(false),
+    )
     this.#dial()
     const idleMs = this.#options.idleMs ?? IDLE_MS
     this.#idle = this.#options.clock.every(idleMs, () => {
@@ -139,7 +132,7 @@ export class CupsSimulator {
     return String(this.#stan).padStart(6, '0')
   }
 
-  /** Sends a financial message of our own, with MAC, on our own line; false when it is not ready. */
+  /** Sends a financial message of our own, with MAC, on our own line; false when not ready. */
   sendOwn(mti: string, fields: Values, spoilt: boolean): boolean {
     const line = this.#own
     if (line === null || !this.#ownReady) return false
@@ -348,7 +341,9 @@ export class CupsSimulator {
       53: kind === 'pin' ? '1600000000000000' : '2600000000000000',
       96: new Uint8Array(8), // the key is in DE48, because it is double length
     }
-    const message = this.wire.writeAuthenticated('0800', fields, 128, (draft) => keyResetField(key, draft))
+    const message = this.wire.writeAuthenticated('0800', fields, 128, (draft) =>
+      keyResetField(key, draft),
+    )
     line.send(this.#header(), message)
     const timer = clock.after(NETWORK_ANSWER_MS, () => this.#offerAgain(line, kind, attempt))
     this.#offered = { kind, key, stan: String(fields[11]), timer }
@@ -375,145 +370,27 @@ export class CupsSimulator {
     if (offered.kind === 'pin') this.#offer(line, 'mac', 1)
   }
 
-  // ---- issuer of other banks' cards ----------------------------------------------------------
+  // ---- financials -----------------------------------------------------------------------------
 
   #authorise(line: Line, envelope: Uint8Array, message: ReadMessage): void {
-    const { book, rules, clock, log } = this.#options
-    const mti = message.mti.slice(0, 2) + (message.mti === '0220' ? '30' : '10')
-    const pan = message.text(2)
-    const facts = factsOf(message)
-    const refuse = (code: string, event: string): void => {
-      book.note(event, pan, { ...facts, code })
-      log(event, { mti: message.mti, stan: message.text(11), code })
-      this.#answer(line, envelope, this.#authenticated(mti, this.#answerFields(message, { code }), false))
-    }
+    const { clock, log } = this.#options
     // The member signs on as an institution, whichever line its messages then take.
-    if (this.#members.size === 0) return refuse('77', 'not_signed_on')
-    if (line === this.#own) log('request.on_our_own_line', { mti: message.mti, stan: message.text(11) })
-    const mac = this.keys.verify(message)
-    if (mac !== 'right') return refuse('A0', `mac_${mac}`)
-    const action = rules.decide({ mti: message.mti, amountMinor: message.amountMinor(), pan })
-    if (action.kind === 'deaf') return
-    const fields = this.#decide(message, facts, action)
-    log('request.decided', {
-      mti: message.mti, stan: message.text(11), code: String(fields[39]), fault: action.kind,
-    })
+    if (line === this.#own) {
+      log('request.on_our_own_line', { mti: message.mti, stan: message.text(11) })
+    }
+    const { mti, fields, action } = this.#issuer.authorise(message, this.#members.size > 0)
     deliver(action, clock, {
       send: (spoilt) => this.#answer(line, envelope, this.#authenticated(mti, fields, spoilt)),
       drop: () => line.close('rule'),
     })
   }
 
-  /** Decides and enters a request, or repeats what was decided; the answer's fields. */
-  #decide(message: ReadMessage, facts: Partial<BookLine>, action: FaultAction): Values {
-    const { book, clock } = this.#options
-    const key = facts.key ?? ''
-    const debit = !['30', '31', '33'].includes(message.text(3).slice(0, 2))
-    const amountMinor = message.amountMinor() ?? 0
-    const decision = decide(RULES, book, this.keys.pinKeys(), {
-      pan: message.text(2),
-      amountMinor,
-      debit,
-      pinBlock: message.has(52) ? message.bytesOf(52) : null,
-    }, clock.wallMs())
-    const earlier = book.earlierVerdict(key)
-    if (earlier !== null) {
-      book.note('request_repeated', message.text(2), { ...facts, code: earlier.code })
-      return this.#answerFields(message, earlier, debit ? null : decision.balanceMinor)
-    }
-    let code = action.kind === 'decline' ? action.code : decision.code
-    if (book.wasReversedUnseen(key)) code = '22' // reversed before it arrived
-    const auth = code === '00' ? authorisationCode(++this.#approvals) : ''
-    const verdict = { code, auth, reference: '' }
-    book.enter({
-      key,
-      mti: message.mti,
-      stan: message.text(11),
-      rrn: message.text(37),
-      pan: message.text(2),
-      amountMinor,
-      currency: message.text(49),
-      debit,
-    }, verdict)
-    return this.#answerFields(message, verdict, debit ? null : decision.balanceMinor)
-  }
-
-  #answerFields(
-    message: ReadMessage,
-    verdict: { code: string; auth?: string },
-    balanceMinor: bigint | null = null,
-  ): Values {
-    const { clock } = this.#options
-    const fields: Values = {
-      ...message.pick(ECHO_ANSWER),
-      14: '0000', // issuers may withhold the expiry date
-      15: settlementDate(clock.wallMs()),
-      39: verdict.code,
-      100: RECEIVER,
-      121: CENTRE_DATA,
-    }
-    delete fields[90]
-    if (verdict.code !== '00') return fields
-    if (verdict.auth !== undefined) fields[38] = verdict.auth
-    if (balanceMinor === null) return fields
-    fields[54] = balanceGroup('01', message.text(49), balanceMinor) +
-      balanceGroup('02', message.text(49), balanceMinor)
-    return fields
-  }
-
   #reverse(line: Line, envelope: Uint8Array, message: ReadMessage): void {
-    const { book, rules, clock, log } = this.#options
-    const pan = message.text(2)
-    const facts = factsOf(message)
-    const answer = (code: string, spoilt: boolean): void => {
-      const fields: Values = {
-        ...message.pick(ECHO_REVERSAL),
-        15: settlementDate(clock.wallMs()),
-        39: code,
-        100: RECEIVER,
-        121: CENTRE_DATA,
-      }
-      this.#answer(line, envelope, this.#authenticated('0430', fields, spoilt))
-    }
-    const mac = this.keys.verify(message)
-    if (mac !== 'right') {
-      book.note(`mac_${mac}`, pan, facts)
-      answer('A0', false)
-      return
-    }
-    const action = rules.decide({ mti: message.mti, amountMinor: message.amountMinor(), pan })
-    if (action.kind === 'deaf') return
-    const outcome = book.reverse(originalKey(message), pan, facts)
-    // Reversing what is not there, or was reversed before, succeeds (cups-host.md section 13).
-    const code = action.kind === 'decline' ? action.code : '00'
-    log('reversal.decided', { mti: message.mti, stan: message.text(11), outcome, code, fault: action.kind })
-    deliver(action, clock, {
-      send: (spoilt) => answer(code, spoilt),
+    const { mti, fields, action } = this.#issuer.reverse(message)
+    deliver(action, this.#options.clock, {
+      send: (spoilt) => this.#answer(line, envelope, this.#authenticated(mti, fields, spoilt)),
       drop: () => line.close('rule'),
     })
-  }
-}
-
-/** Identity of a request: DE7, DE11, DE32 and DE33 without leading zeros. */
-function keyOf(transmission: string, stan: string, acquirer: string, forwarder: string): string {
-  const bare = (id: string): string => id.replace(/^0+/, '')
-  return `${transmission}-${stan}-${bare(acquirer)}-${bare(forwarder)}`
-}
-
-/** Key of the original that DE90 names: MTI 4, DE11 6, DE7 10, DE32 11, DE33 11. */
-function originalKey(message: ReadMessage): string {
-  const original = message.text(90)
-  return keyOf(original.slice(10, 20), original.slice(4, 10), original.slice(20, 31), original.slice(31, 42))
-}
-
-function factsOf(message: ReadMessage): Partial<BookLine> {
-  return {
-    key: keyOf(message.text(7), message.text(11), message.text(32), message.text(33)),
-    mti: message.mti,
-    stan: message.text(11),
-    rrn: message.text(37),
-    amount_minor: message.amountMinor() ?? 0,
-    currency: message.text(49),
   }
 }
 

@@ -27,7 +27,7 @@ export interface Decision {
   readonly card: SyntheticCard | undefined
 }
 
-/** PIN keys in force at a zone: the newest first; an older one is accepted for requests in flight. */
+/** PIN keys in force at a zone, newest first; an older one serves requests in flight. */
 export type PinKeys = readonly WorkingKey[]
 
 export interface IssuerRules {

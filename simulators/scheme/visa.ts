@@ -1,6 +1,6 @@
 // The Visa simulator: the network's side of a BASE I link, with the issuer of its cards behind it.
-// Started by `switchyard simulate visa` and by tests. It listens, answers sign-on, echo and sign-off,
-// sends a zone PIN key after each sign-on, answers 0100 from its own book and reverses once. It is
+// Started by `switchyard simulate visa` and by tests. It listens, answers sign-on, echo and
+// sign-off, sends a zone PIN key after each sign-on, answers 0100 from its own book and reverses once. It is
 // built from the interface facts (visa.md) and must never import the pipeline, link or journal.
 //
 //   switch                                   here
@@ -21,7 +21,13 @@ import { KEY_LABEL, type OutsideToken, type WorkingKey, freshKey } from '../keys
 import { type ReadMessage, Wire } from '../messages.ts'
 import { type Address, type Line, type Listening, listenForLines } from '../transport.ts'
 import { deliver } from './delivery.ts'
-import { type Decision, type IssuerRules, authorisationCode, balanceGroup, decide } from './issuer.ts'
+import {
+  type Decision,
+  type IssuerRules,
+  authorisationCode,
+  balanceGroup,
+  decide,
+} from './issuer.ts'
 import type { SimulatorLog } from './log.ts'
 
 export interface VisaOptions {
@@ -136,7 +142,12 @@ export class VisaSimulator {
     }
   }
 
-  #reply(line: Line, request: ReadMessage, mti: string, fields: Record<number, string | Uint8Array>): void {
+  #reply(
+    line: Line,
+    request: ReadMessage,
+    mti: string,
+    fields: Record<number, string | Uint8Array>,
+  ): void {
     const layout = this.#wire.dialect.header
     const given = request.header()
     const header = layout === null || given.length === 0 ? undefined : layout.reply(given, STATION)
@@ -229,20 +240,35 @@ export class VisaSimulator {
     const facts = factsOf(message)
     if (!this.#signedOn.has(line)) {
       book.note('not_signed_on', pan, facts)
-      this.#reply(line, message, '0110', { ...message.pick(ECHO_0110), 39: '91', 44: SOURCE.issuer })
+      this.#reply(line, message, '0110', {
+        ...message.pick(ECHO_0110),
+        39: '91',
+        44: SOURCE.issuer,
+      })
       return
     }
     const action = rules.decide({ mti: message.mti, amountMinor: message.amountMinor(), pan })
     if (action.kind === 'deaf') return
     const debit = !message.text(3).startsWith('3')
-    const decision = decide(RULES, book, this.#keys, {
-      pan,
-      amountMinor,
-      debit,
-      pinBlock: message.has(52) ? message.bytesOf(52) : null,
-    }, clock.wallMs())
+    const decision = decide(
+      RULES,
+      book,
+      this.#keys,
+      {
+        pan,
+        amountMinor,
+        debit,
+        pinBlock: message.has(52) ? message.bytesOf(52) : null,
+      },
+      clock.wallMs(),
+    )
     const verdict = this.#enter(message, decision, action, debit)
-    log('request.decided', { mti: message.mti, stan: facts.stan ?? '', code: verdict.code, fault: action.kind })
+    log('request.decided', {
+      mti: message.mti,
+      stan: facts.stan ?? '',
+      code: verdict.code,
+      fault: action.kind,
+    })
     const fields = answerFields(message, verdict, debit ? null : decision.balanceMinor)
     deliver(action, clock, {
       send: () => this.#reply(line, message, '0110', fields),
@@ -272,18 +298,22 @@ export class VisaSimulator {
       code,
       auth: approved ? authorisationCode(++this.#approvals) : '',
       // 62.2: fifteen digits.
-      reference: String(random.below(1e9)).padStart(9, '1') + String(random.below(1e6)).padStart(6, '0'),
+      reference:
+        String(random.below(1e9)).padStart(9, '1') + String(random.below(1e6)).padStart(6, '0'),
     }
-    book.enter({
-      key,
-      mti: message.mti,
-      stan: message.text(11),
-      rrn: message.text(37),
-      pan: message.text(2),
-      amountMinor: message.amountMinor() ?? 0,
-      currency: message.text(49).slice(-3),
-      debit,
-    }, verdict)
+    book.enter(
+      {
+        key,
+        mti: message.mti,
+        stan: message.text(11),
+        rrn: message.text(37),
+        pan: message.text(2),
+        amountMinor: message.amountMinor() ?? 0,
+        currency: message.text(49).slice(-3),
+        debit,
+      },
+      verdict,
+    )
     return verdict
   }
 
@@ -299,11 +329,18 @@ export class VisaSimulator {
     const outcome = book.reverse(key, pan, { ...facts, reference: '' })
     let code: string = outcome === 'unknown' ? (this.#options.unknownOriginalCode ?? '00') : '00'
     if (action.kind === 'decline') code = action.code
-    log('reversal.decided', { mti: message.mti, stan: facts.stan ?? '', code, outcome, fault: action.kind })
+    log('reversal.decided', {
+      mti: message.mti,
+      stan: facts.stan ?? '',
+      code,
+      outcome,
+      fault: action.kind,
+    })
     const source = outcome === 'unknown' ? SOURCE.noOriginal : SOURCE.reversalMatched
     const fields = { ...message.pick(ECHO_0430), 39: code, 44: source }
     deliver(action, clock, {
-      send: () => this.#reply(line, message, message.mti.startsWith('040') ? '0410' : '0430', fields),
+      send: () =>
+        this.#reply(line, message, message.mti.startsWith('040') ? '0410' : '0430', fields),
       drop: () => line.close('rule'),
     })
   }
@@ -352,7 +389,8 @@ function answerFields(
   if (approved) fields[38] = verdict.auth
   if (approved && balanceMinor !== null) {
     const currency = message.has(49) ? message.text(49) : '156'
-    fields[54] = balanceGroup('02', currency, balanceMinor) + balanceGroup('01', currency, balanceMinor)
+    fields[54] =
+      balanceGroup('02', currency, balanceMinor) + balanceGroup('01', currency, balanceMinor)
   }
   return fields
 }

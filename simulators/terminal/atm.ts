@@ -90,7 +90,10 @@ export class AtmTerminal {
     const answer = exchange.message
     let note = exchange.missing
     if (answer !== null && answer.text(39) === '00') note = this.#takeKeys(answer)
-    noteInBook(this.#options.book ?? null, 'signed_on', null, { stan, code: answer?.text(39) ?? '' })
+    noteInBook(this.#options.book ?? null, 'signed_on', null, {
+      stan,
+      code: answer?.text(39) ?? '',
+    })
     return { ...blank('sign-on'), ...ends(answer), stan, ms: exchange.ms, note }
   }
 
@@ -122,7 +125,11 @@ export class AtmTerminal {
   /** Sends the last request again, byte for byte. */
   async repeat(): Promise<OperationResult> {
     const last = this.#demandLast()
-    return this.#conclude(last, await this.#exchange(last.bytes, '0210', String(last.fields[11])), 'repeat')
+    return this.#conclude(
+      last,
+      await this.#exchange(last.bytes, '0210', String(last.fields[11])),
+      'repeat',
+    )
   }
 
   /** Reverses the last request: 0420 with its STAN and local time, DE39 = reason, no DE90. */
@@ -138,7 +145,10 @@ export class AtmTerminal {
     const answer = exchange.message
     const event = answer === null ? 'reversal_unanswered' : 'reversed'
     noteInBook(this.#options.book ?? null, event, last.card, {
-      mti: '0420', stan, code: answer?.text(39) ?? '', amount_minor: last.amountMinor,
+      mti: '0420',
+      stan,
+      code: answer?.text(39) ?? '',
+      amount_minor: last.amountMinor,
     })
     return {
       ...blank('reversal'),
@@ -195,14 +205,21 @@ export class AtmTerminal {
     const bytes = this.#authenticated('0200', fields, request.badMac === true)
     const sent: Sent = { fields, bytes, chip, card, amountMinor: request.amountMinor }
     this.#last = sent
-    noteInBook(this.#options.book ?? null, 'sent', card, { mti: '0200', stan, amount_minor: request.amountMinor })
+    noteInBook(this.#options.book ?? null, 'sent', card, {
+      mti: '0200',
+      stan,
+      amount_minor: request.amountMinor,
+    })
     const result = this.#conclude(sent, await this.#exchange(bytes, '0210', stan), operation)
     const unsure = result.code === '' || (result.code === '00' && result.macRight !== true)
     if (request.keepUnanswered === true || operation !== 'withdrawal' || !unsure) return result
     if (!this.line.connected) return result
     // No money was given out: the withdrawal is taken back.
     const reversal = await this.reversal(result.code === '' ? '68' : 'A0')
-    return { ...result, note: `${result.note}; reversal was answered ${reversal.code || 'not at all'}` }
+    return {
+      ...result,
+      note: `${result.note}; reversal was answered ${reversal.code || 'not at all'}`,
+    }
   }
 
   #readChip(request: AtmRequest, type: string): ChipRequest {
@@ -237,14 +254,24 @@ export class AtmTerminal {
       stan: String(sent.fields[11]),
       ms: exchange.ms,
       macRight: answer === null ? null : this.#macRight(answer),
-      issuerGenuine: genuine === null || sent.chip === null ? null : sent.chip.issuerIsGenuine(genuine),
+      issuerGenuine:
+        genuine === null || sent.chip === null ? null : sent.chip.issuerIsGenuine(genuine),
       note: exchange.missing,
     }
     const event = answer === null ? 'unanswered' : result.code === '00' ? 'approved' : 'declined'
-    noteInBook(this.#options.book ?? null, operation === 'repeat' ? `repeat_${event}` : event, sent.card, {
-      mti: '0200', stan: result.stan, rrn: result.rrn, code: result.code,
-      auth: result.authorisation, amount_minor: sent.amountMinor,
-    })
+    noteInBook(
+      this.#options.book ?? null,
+      operation === 'repeat' ? `repeat_${event}` : event,
+      sent.card,
+      {
+        mti: '0200',
+        stan: result.stan,
+        rrn: result.rrn,
+        code: result.code,
+        auth: result.authorisation,
+        amount_minor: sent.amountMinor,
+      },
+    )
     return result
   }
 

@@ -43,7 +43,8 @@ export class TerminalLine {
   readonly #clock: Clock
   readonly #wire: Wire
   #line: Line | null = null
-  #waiting: { matches(message: ReadMessage): boolean; settle(exchange: Exchange): void } | null = null
+  #waiting: { matches(message: ReadMessage): boolean; settle(exchange: Exchange): void } | null =
+    null
   /** Answers that nothing waited for, oldest first. */
   readonly unexpected: ReadMessage[] = []
 
@@ -93,7 +94,9 @@ export class TerminalLine {
         this.#waiting = null
         resolve({ ...exchange, ms: Math.round(this.#clock.monotonicMs() - began) })
       }
-      const timer = this.#clock.after(timeoutMs, () => settle({ message: null, ms: 0, missing: 'no_answer' }))
+      const timer = this.#clock.after(timeoutMs, () =>
+        settle({ message: null, ms: 0, missing: 'no_answer' }),
+      )
       this.#waiting = { matches, settle }
       const sent = line !== null && line.send(envelope, message)
       if (!sent) settle({ message: null, ms: 0, missing: 'not_connected' })

@@ -105,7 +105,10 @@ export class PosTerminal {
     const answer = exchange.message
     let note = exchange.missing
     if (answer !== null && answer.text(39) === '00') note = this.#takeKeys(answer)
-    noteInBook(this.#options.book ?? null, 'signed_on', null, { stan, code: answer?.text(39) ?? '' })
+    noteInBook(this.#options.book ?? null, 'signed_on', null, {
+      stan,
+      code: answer?.text(39) ?? '',
+    })
     return { ...blank('sign-on'), ...ends(answer), stan, ms: exchange.ms, note }
   }
 
@@ -114,7 +117,8 @@ export class PosTerminal {
     const { token, terminal, state } = this.#options
     const data = answer.bytesOf(62)
     if (data.length !== 40) return `DE62 has ${data.length} bytes instead of 40`
-    if (!equalConstantTime(data.slice(28, 36), new Uint8Array(8))) return 'right half of the MAK is not zero'
+    if (!equalConstantTime(data.slice(28, 36), new Uint8Array(8)))
+      return 'right half of the MAK is not zero'
     const master = token.cipher(KEY_LABEL.terminalMaster(terminal))
     const pinKey = receivedKey(master, data.slice(0, 16), data.slice(16, 20))
     const macKey = receivedKey(master, data.slice(20, 28), data.slice(36, 40))
@@ -130,7 +134,13 @@ export class PosTerminal {
   // ---- financials ----------------------------------------------------------------------------
 
   sale(request: PosRequest): Promise<OperationResult> {
-    return this.#financial('sale', request, { 3: '000000', 4: digits12(request.amountMinor) }, '22', '00')
+    return this.#financial(
+      'sale',
+      request,
+      { 3: '000000', 4: digits12(request.amountMinor) },
+      '22',
+      '00',
+    )
   }
 
   balance(request: PosRequest): Promise<OperationResult> {
@@ -140,7 +150,11 @@ export class PosTerminal {
   /** Sends the last request again, byte for byte. */
   async repeat(): Promise<OperationResult> {
     const last = this.#demandLast()
-    return this.#conclude(last, await this.#exchange(last.bytes, answerTo(last.mti), String(last.fields[11])), 'repeat')
+    return this.#conclude(
+      last,
+      await this.#exchange(last.bytes, answerTo(last.mti), String(last.fields[11])),
+      'repeat',
+    )
   }
 
   /** Reverses the last sale (0400): same trace number and batch, reason in DE39. */
@@ -159,7 +173,12 @@ export class PosTerminal {
     const answer = exchange.message
     const event = answer === null ? 'reversal_unanswered' : 'reversed'
     const code = answer?.text(39) ?? ''
-    noteInBook(this.#options.book ?? null, event, last.card, { mti: '0400', stan, code, amount_minor: last.amountMinor })
+    noteInBook(this.#options.book ?? null, event, last.card, {
+      mti: '0400',
+      stan,
+      code,
+      amount_minor: last.amountMinor,
+    })
     return {
       ...blank('reversal'),
       ...ends(answer),
@@ -208,10 +227,21 @@ export class PosTerminal {
     }
     if (request.withPin) this.#addPin(fields, request)
     const bytes = this.#authenticated('0200', fields, request.badMac === true)
-    const sent: Sent = { operation, mti: '0200', fields, bytes, chip, card, amountMinor: request.amountMinor }
+    const sent: Sent = {
+      operation,
+      mti: '0200',
+      fields,
+      bytes,
+      chip,
+      card,
+      amountMinor: request.amountMinor,
+    }
     this.#last = sent
     noteInBook(this.#options.book ?? null, 'sent', card, {
-      at: new Date(clock.wallMs()).toISOString(), mti: '0200', stan, amount_minor: request.amountMinor,
+      at: new Date(clock.wallMs()).toISOString(),
+      mti: '0200',
+      stan,
+      amount_minor: request.amountMinor,
     })
     const result = this.#conclude(sent, await this.#exchange(bytes, '0210', stan), operation)
     if (request.keepUnanswered === true || operation !== 'sale') return result
@@ -221,13 +251,21 @@ export class PosTerminal {
   /** A sale that went wrong on the way back is reversed before anything else. */
   async #reverseIfNeeded(result: OperationResult): Promise<OperationResult> {
     const approved = result.code === '00'
-    const reason = result.code === '' ? 'timeout'
-      : approved && result.macRight !== true ? 'badMac'
-        : approved && result.issuerGenuine === false ? 'other' : null
+    const reason =
+      result.code === ''
+        ? 'timeout'
+        : approved && result.macRight !== true
+          ? 'badMac'
+          : approved && result.issuerGenuine === false
+            ? 'other'
+            : null
     if (reason === null || !this.line.connected) return result
     const reversal = await this.reversal(reason)
     const outcome = reversal.code === '' ? 'was not answered' : `was answered ${reversal.code}`
-    return { ...result, note: `${result.note}; reversal ${REASON[reason]} ${outcome}`.replace(/^; /, '') }
+    return {
+      ...result,
+      note: `${result.note}; reversal ${REASON[reason]} ${outcome}`.replace(/^; /, ''),
+    }
   }
 
   #readChip(request: PosRequest, type: string): ChipRequest {
@@ -264,14 +302,24 @@ export class PosTerminal {
       stan: String(sent.fields[11]),
       ms: exchange.ms,
       macRight: answer === null ? null : this.#macRight(answer),
-      issuerGenuine: genuine === null || sent.chip === null ? null : sent.chip.issuerIsGenuine(genuine),
+      issuerGenuine:
+        genuine === null || sent.chip === null ? null : sent.chip.issuerIsGenuine(genuine),
       note: exchange.missing || (answer === null ? '' : differences(sent.fields, answer)),
     }
     const event = answer === null ? 'unanswered' : result.code === '00' ? 'approved' : 'declined'
-    noteInBook(this.#options.book ?? null, operation === 'repeat' ? `repeat_${event}` : event, sent.card, {
-      mti: sent.mti, stan: result.stan, rrn: result.rrn, code: result.code,
-      auth: result.authorisation, amount_minor: sent.amountMinor,
-    })
+    noteInBook(
+      this.#options.book ?? null,
+      operation === 'repeat' ? `repeat_${event}` : event,
+      sent.card,
+      {
+        mti: sent.mti,
+        stan: result.stan,
+        rrn: result.rrn,
+        code: result.code,
+        auth: result.authorisation,
+        amount_minor: sent.amountMinor,
+      },
+    )
     return result
   }
 
@@ -309,7 +357,7 @@ function answerTo(mti: string): string {
   return mti.slice(0, 2) + String(Number(mti[2]) + 1) + mti.slice(3)
 }
 
-/** Fields that a terminal compares in the answer (cups-pos.md 6.5), as a note; '' when all agree. */
+/** Fields of the answer that a terminal compares and that differ (cups-pos.md 6.5), as a note. */
 function differences(sent: Values, answer: ReadMessage): string {
   const wrong = [3, 4, 41, 42].filter((field) => {
     const value = sent[field]

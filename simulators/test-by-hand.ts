@@ -31,12 +31,37 @@ export const VISA: Table = {
   mti: 'bcd',
   bitmap: 'raw',
   rows: {
-    2: ['bcd', 'L1'], 3: ['bcd', 6], 4: ['bcd', 12], 7: ['bcd', 10], 11: ['bcd', 6], 12: ['bcd', 6],
-    13: ['bcd', 4], 14: ['bcd', 4], 18: ['bcd', 4], 19: ['bcd', 3], 22: ['bcd', 4], 25: ['bcd', 2],
-    26: ['bcd', 2], 32: ['bcd', 'L1'], 35: ['bcd', 'L1'], 37: ['text', 12], 38: ['text', 6],
-    39: ['text', 2], 41: ['text', 8], 42: ['text', 15], 44: ['text', 'L1'], 49: ['bcd', 3],
-    52: ['hex', 8], 53: ['bcd', 16], 54: ['text', 'L1'], 62: ['hex', 'L1'], 63: ['hex', 'L1'],
-    70: ['bcd', 3], 90: ['bcd', 42], 96: ['hex', 8], 105: ['hex', 16],
+    2: ['bcd', 'L1'],
+    3: ['bcd', 6],
+    4: ['bcd', 12],
+    7: ['bcd', 10],
+    11: ['bcd', 6],
+    12: ['bcd', 6],
+    13: ['bcd', 4],
+    14: ['bcd', 4],
+    18: ['bcd', 4],
+    19: ['bcd', 3],
+    22: ['bcd', 4],
+    25: ['bcd', 2],
+    26: ['bcd', 2],
+    32: ['bcd', 'L1'],
+    35: ['bcd', 'L1'],
+    37: ['text', 12],
+    38: ['text', 6],
+    39: ['text', 2],
+    41: ['text', 8],
+    42: ['text', 15],
+    44: ['text', 'L1'],
+    49: ['bcd', 3],
+    52: ['hex', 8],
+    53: ['bcd', 16],
+    54: ['text', 'L1'],
+    62: ['hex', 'L1'],
+    63: ['hex', 'L1'],
+    70: ['bcd', 3],
+    90: ['bcd', 42],
+    96: ['hex', 8],
+    105: ['hex', 16],
   },
 }
 
@@ -46,13 +71,41 @@ export const CUPS: Table = {
   mti: 'ascii',
   bitmap: 'raw',
   rows: {
-    2: ['text', 'A2'], 3: ['text', 6], 4: ['text', 12], 7: ['text', 10], 11: ['text', 6],
-    12: ['text', 6], 13: ['text', 4], 14: ['text', 4], 15: ['text', 4], 18: ['text', 4],
-    22: ['text', 3], 23: ['text', 3], 25: ['text', 2], 26: ['text', 2], 32: ['text', 'A2'],
-    33: ['text', 'A2'], 35: ['text', 'A2'], 37: ['text', 12], 38: ['text', 6], 39: ['text', 2],
-    41: ['text', 8], 42: ['text', 15], 43: ['text', 40], 48: ['hex', 'A3'], 49: ['text', 3],
-    52: ['hex', 8], 53: ['text', 16], 54: ['text', 'A3'], 55: ['hex', 'A3'], 60: ['text', 'A3'],
-    70: ['text', 3], 90: ['text', 42], 96: ['hex', 8], 100: ['text', 'A2'], 121: ['text', 'A3'],
+    2: ['text', 'A2'],
+    3: ['text', 6],
+    4: ['text', 12],
+    7: ['text', 10],
+    11: ['text', 6],
+    12: ['text', 6],
+    13: ['text', 4],
+    14: ['text', 4],
+    15: ['text', 4],
+    18: ['text', 4],
+    22: ['text', 3],
+    23: ['text', 3],
+    25: ['text', 2],
+    26: ['text', 2],
+    32: ['text', 'A2'],
+    33: ['text', 'A2'],
+    35: ['text', 'A2'],
+    37: ['text', 12],
+    38: ['text', 6],
+    39: ['text', 2],
+    41: ['text', 8],
+    42: ['text', 15],
+    43: ['text', 40],
+    48: ['hex', 'A3'],
+    49: ['text', 3],
+    52: ['hex', 8],
+    53: ['text', 16],
+    54: ['text', 'A3'],
+    55: ['hex', 'A3'],
+    60: ['text', 'A3'],
+    70: ['text', 3],
+    90: ['text', 42],
+    96: ['hex', 8],
+    100: ['text', 'A2'],
+    121: ['text', 'A3'],
     128: ['hex', 8],
   },
 }
@@ -63,11 +116,32 @@ export const POS: Table = {
   mti: 'bcd',
   bitmap: 'raw',
   rows: {
-    2: ['bcdl', 'B1'], 3: ['bcd', 6], 4: ['bcd', 12], 11: ['bcd', 6], 12: ['bcd', 6], 13: ['bcd', 4],
-    14: ['bcd', 4], 22: ['bcdl', 3], 23: ['bcd', 3], 25: ['bcd', 2], 26: ['bcd', 2],
-    35: ['bcdl', 'B1'], 37: ['text', 12], 38: ['text', 6], 39: ['text', 2], 41: ['text', 8],
-    42: ['text', 15], 49: ['text', 3], 52: ['hex', 8], 53: ['bcd', 16], 54: ['text', 'B2'],
-    55: ['hex', 'B2'], 60: ['bcdl', 'B2'], 62: ['hex', 'B2'], 63: ['text', 'B2'], 64: ['text', 8],
+    2: ['bcdl', 'B1'],
+    3: ['bcd', 6],
+    4: ['bcd', 12],
+    11: ['bcd', 6],
+    12: ['bcd', 6],
+    13: ['bcd', 4],
+    14: ['bcd', 4],
+    22: ['bcdl', 3],
+    23: ['bcd', 3],
+    25: ['bcd', 2],
+    26: ['bcd', 2],
+    35: ['bcdl', 'B1'],
+    37: ['text', 12],
+    38: ['text', 6],
+    39: ['text', 2],
+    41: ['text', 8],
+    42: ['text', 15],
+    49: ['text', 3],
+    52: ['hex', 8],
+    53: ['bcd', 16],
+    54: ['text', 'B2'],
+    55: ['hex', 'B2'],
+    60: ['bcdl', 'B2'],
+    62: ['hex', 'B2'],
+    63: ['text', 'B2'],
+    64: ['text', 8],
   },
 }
 
@@ -77,17 +151,40 @@ export const ATM: Table = {
   mti: 'ascii',
   bitmap: 'hextext',
   rows: {
-    2: ['text', 'A2'], 3: ['text', 6], 4: ['text', 12], 7: ['text', 10], 11: ['text', 6],
-    12: ['text', 6], 13: ['text', 4], 14: ['text', 4], 18: ['text', 4], 22: ['text', 3],
-    23: ['text', 3], 25: ['text', 2], 35: ['text', 'A2'], 37: ['text', 12], 38: ['text', 6],
-    39: ['text', 2], 41: ['text', 8], 42: ['text', 15], 43: ['text', 40], 49: ['text', 3],
-    52: ['hextext', 8], 54: ['text', 'A3'], 55: ['hex', 'A3'], 62: ['text', 'A3'],
-    64: ['hextext', 8], 70: ['text', 3],
+    2: ['text', 'A2'],
+    3: ['text', 6],
+    4: ['text', 12],
+    7: ['text', 10],
+    11: ['text', 6],
+    12: ['text', 6],
+    13: ['text', 4],
+    14: ['text', 4],
+    18: ['text', 4],
+    22: ['text', 3],
+    23: ['text', 3],
+    25: ['text', 2],
+    35: ['text', 'A2'],
+    37: ['text', 12],
+    38: ['text', 6],
+    39: ['text', 2],
+    41: ['text', 8],
+    42: ['text', 15],
+    43: ['text', 40],
+    49: ['text', 3],
+    52: ['hextext', 8],
+    54: ['text', 'A3'],
+    55: ['hex', 'A3'],
+    62: ['text', 'A3'],
+    64: ['hextext', 8],
+    70: ['text', 3],
   },
 }
 
 /** EBCDIC (code page 037) of the characters that tests use. */
-const EBCDIC = new Map<string, number>([[' ', 0x40], ['-', 0x60]])
+const EBCDIC = new Map<string, number>([
+  [' ', 0x40],
+  ['-', 0x60],
+])
 for (let i = 0; i < 10; i++) EBCDIC.set(String(i), 0xf0 + i)
 for (let i = 0; i < 9; i++) EBCDIC.set('ABCDEFGHI'[i]!, 0xc1 + i)
 for (let i = 0; i < 9; i++) EBCDIC.set('JKLMNOPQR'[i]!, 0xd1 + i)
@@ -95,16 +192,21 @@ for (let i = 0; i < 8; i++) EBCDIC.set('STUVWXYZ'[i]!, 0xe2 + i)
 const FROM_EBCDIC = new Map([...EBCDIC].map(([character, byte]) => [byte, character]))
 
 function hexOfText(table: Table, text: string): string {
-  return [...text].map((character) => {
-    const byte = table.characters === 'ebcdic' ? EBCDIC.get(character) : character.charCodeAt(0)
-    if (byte === undefined) throw new Error(`no EBCDIC for ${character}`)
-    return byte.toString(16).padStart(2, '0')
-  }).join('')
+  return [...text]
+    .map((character) => {
+      const byte = table.characters === 'ebcdic' ? EBCDIC.get(character) : character.charCodeAt(0)
+      if (byte === undefined) throw new Error(`no EBCDIC for ${character}`)
+      return byte.toString(16).padStart(2, '0')
+    })
+    .join('')
 }
 
 function textOfHex(table: Table, hex: string): string {
-  return [...Buffer.from(hex, 'hex')].map((byte) =>
-    table.characters === 'ebcdic' ? (FROM_EBCDIC.get(byte) ?? '?') : String.fromCharCode(byte)).join('')
+  return [...Buffer.from(hex, 'hex')]
+    .map((byte) =>
+      table.characters === 'ebcdic' ? (FROM_EBCDIC.get(byte) ?? '?') : String.fromCharCode(byte),
+    )
+    .join('')
 }
 
 function prefixHex(len: Row[1], count: number): string {
@@ -141,15 +243,22 @@ function fieldHex(table: Table, row: Row, value: string): string {
 }
 
 /** A message body as bytes. Values are text, digits or hex as the row says. */
-export function bodyByHand(table: Table, mti: string, fields: Readonly<Record<number, string>>): Buffer {
-  const numbers = Object.keys(fields).map(Number).sort((a, b) => a - b)
+export function bodyByHand(
+  table: Table,
+  mti: string,
+  fields: Readonly<Record<number, string>>,
+): Buffer {
+  const numbers = Object.keys(fields)
+    .map(Number)
+    .sort((a, b) => a - b)
   let bits = ''
   const last = (numbers.at(-1) ?? 0) > 64 ? 128 : 64
   for (let field = 1; field <= last; field++) {
     bits += numbers.includes(field) || (field === 1 && last === 128) ? '1' : '0'
   }
   let bitmap = ''
-  for (let at = 0; at < bits.length; at += 4) bitmap += parseInt(bits.slice(at, at + 4), 2).toString(16)
+  for (let at = 0; at < bits.length; at += 4)
+    bitmap += parseInt(bits.slice(at, at + 4), 2).toString(16)
   bitmap = bitmap.toUpperCase()
   let hex = table.mti === 'bcd' ? mti : Buffer.from(mti).toString('hex')
   hex += table.bitmap === 'raw' ? bitmap : Buffer.from(bitmap).toString('hex')
@@ -174,7 +283,10 @@ export function readByHand(table: Table, body: Uint8Array): HandRead {
   let at = table.mti === 'bcd' ? 4 : 8
   const mti = table.mti === 'bcd' ? hex.slice(0, 4) : Buffer.from(hex.slice(0, 8), 'hex').toString()
   const takeBitmap = (): string => {
-    const digits = table.bitmap === 'raw' ? hex.slice(at, at + 16) : Buffer.from(hex.slice(at, at + 32), 'hex').toString()
+    const digits =
+      table.bitmap === 'raw'
+        ? hex.slice(at, at + 16)
+        : Buffer.from(hex.slice(at, at + 32), 'hex').toString()
     at += table.bitmap === 'raw' ? 16 : 32
     return [...digits].map((digit) => parseInt(digit, 16).toString(2).padStart(4, '0')).join('')
   }
@@ -193,15 +305,25 @@ export function readByHand(table: Table, body: Uint8Array): HandRead {
     if (typeof len !== 'number') {
       const prefix = hex.slice(at, at + prefixDigits[len])
       at += prefixDigits[len]
-      count = len === 'L1' ? parseInt(prefix, 16) : len.startsWith('B') ? Number(prefix) : Number(Buffer.from(prefix, 'hex').toString())
+      count =
+        len === 'L1'
+          ? parseInt(prefix, 16)
+          : len.startsWith('B')
+            ? Number(prefix)
+            : Number(Buffer.from(prefix, 'hex').toString())
     }
     const packed = form === 'bcd' || form === 'bcdl'
     const bytes = packed ? Math.ceil(count / 2) : form === 'hextext' ? count * 2 : count
     const value = hex.slice(at, at + bytes * 2)
     at += bytes * 2
-    fields[field] = form === 'bcd' ? value.slice(value.length - count)
-      : form === 'bcdl' ? value.slice(0, count)
-        : form === 'hex' ? value : textOfHex(table, value)
+    fields[field] =
+      form === 'bcd'
+        ? value.slice(value.length - count)
+        : form === 'bcdl'
+          ? value.slice(0, count)
+          : form === 'hex'
+            ? value
+            : textOfHex(table, value)
   }
   if (at !== hex.length) throw new Error(`${mti} has ${(hex.length - at) / 2} bytes left over`)
   return { mti, fields, offsets }
@@ -209,13 +331,17 @@ export function readByHand(table: Table, body: Uint8Array): HandRead {
 
 /** A token whose keys are made from their labels, so that both ends of a test have the same. */
 export function tokenOfLabels(): OutsideToken {
-  return { cipher: (label: string): BlockCipher => tdesCipher(keyOfLabel(label)), close: () => undefined }
+  return {
+    cipher: (label: string): BlockCipher => tdesCipher(keyOfLabel(label)),
+    close: () => undefined,
+  }
 }
 
 /** Sixteen bytes that depend on the label only; test keys, never outside tests. */
 export function keyOfLabel(label: string): Uint8Array {
   const key = new Uint8Array(16)
-  for (let i = 0; i < 64; i++) key[i % 16] = (key[i % 16]! * 31 + label.charCodeAt(i % label.length) + i) & 255
+  for (let i = 0; i < 64; i++)
+    key[i % 16] = (key[i % 16]! * 31 + label.charCodeAt(i % label.length) + i) & 255
   return key
 }
 
@@ -232,7 +358,10 @@ export class HandSocket {
     this.socket = socket
     this.#lengthOf = lengthOf
     socket.on('data', (chunk) => {
-      this.#buffer = Buffer.concat([this.#buffer, typeof chunk === 'string' ? Buffer.from(chunk) : chunk])
+      this.#buffer = Buffer.concat([
+        this.#buffer,
+        typeof chunk === 'string' ? Buffer.from(chunk) : chunk,
+      ])
       this.#wake?.()
     })
     socket.on('error', () => undefined)
