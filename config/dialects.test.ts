@@ -1,5 +1,6 @@
 /**
- * Dialect files: overlays change single keys, take fields away, may carry the base's name; every mistake has its line.
+ * Dialect files: overlays change single keys, take fields away, may carry the base's name; every
+ * mistake has its line.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
@@ -13,7 +14,9 @@ function directory(t: Test, files: Readonly<Record<string, string>>): string {
   const root = t.testdir({})
   const folder = path.join(root, 'dialects')
   mkdirSync(folder)
-  for (const [name, text] of Object.entries(files)) writeFileSync(path.join(folder, `${name}.yaml`), text)
+  for (const [name, text] of Object.entries(files)) {
+    writeFileSync(path.join(folder, `${name}.yaml`), text)
+  }
   return folder
 }
 
@@ -55,13 +58,17 @@ t.test('an overlay changes single keys, takes keys and fields away, and leaves t
 })
 
 t.test("a bank's own visa may extend the built-in visa", (t) => {
-  const folder = directory(t, { visa: 'name: visa\ndescription: ours\nextends: visa\nfields:\n  62: { max: 77 }\n' })
+  const folder =
+    directory(t,
+      { visa: 'name: visa\ndescription: ours\nextends: visa\nfields:\n  62: { max: 77 }\n' })
   t.equal(loadDialectSpec('visa', [folder]).fields[62]?.max, 77)
   t.end()
 })
 
 t.test('meaning passes through as it stands', (t) => {
-  const folder = directory(t, { x: 'name: x\ndescription: d\nextends: visa\nmeaning: { any: [1, { thing: two }] }\n' })
+  const folder =
+    directory(t,
+      { x: 'name: x\ndescription: d\nextends: visa\nmeaning: { any: [1, { thing: two }] }\n' })
   t.same(loadDialectSpec('x', [folder]).meaning, { any: [1, { thing: 'two' }] })
   t.end()
 })
@@ -102,7 +109,8 @@ t.test('a base that does not exist, a circle, another name than the file and a p
 t.test('a table that contradicts itself is refused with dialect and field', (t) => {
   const spec = loadDialectSpec('cups')
   const withField = (row: Partial<(typeof spec.fields)[string]>) =>
-    () => compileDialect({ ...spec, fields: { ...spec.fields, 48: { ...spec.fields[48]!, ...row } } })
+    () => compileDialect({ ...spec,
+      fields: { ...spec.fields, 48: { ...spec.fields[48]!, ...row } } })
   t.throws(withField({ max: 1000 }), /dialect cups: field 48 has a maximum that its length prefix cannot hold/)
   t.throws(withField({ kind: 'b', coding: 'ascii' }), /field 48 of kind b cannot be coded ascii/)
   t.throws(withField({ kind: 'ans', coding: 'bcd-left' }), /field 48 of kind ans cannot be coded bcd-left/)

@@ -1,9 +1,11 @@
 /**
- * Reads dialect files: one YAML per scheme and version, `extends:` lays a private overlay over another dialect.
+ * Reads dialect files: one YAML per scheme and version, `extends:` lays a private overlay over
+ * another dialect.
  *
- * Called at start and by commands; with config/load.ts the only reader of configuration files. Every mistake is
- * reported with file and line, unknown keys included. It never fills in what a file leaves out, and it passes `meaning`
- * through without looking at it: that part belongs to the pipeline.
+ * Called at start and by commands; with config/load.ts the only reader of configuration files.
+ * Every mistake is reported with file and line, unknown keys included. It never fills in what a
+ * file leaves out, and it passes `meaning` through without looking at it: that part belongs to the
+ * pipeline.
  */
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'
@@ -15,7 +17,8 @@ import { z } from 'zod'
 const BUILT_IN = fileURLToPath(new URL('./dialects', import.meta.url))
 const NAME = /^[a-z0-9][a-z0-9-]*$/
 
-const coding = z.enum(['ascii', 'ebcdic', 'bcd-left', 'bcd-right', 'binary', 'hex-ascii', 'hex-ebcdic'])
+const coding =
+  z.enum(['ascii', 'ebcdic', 'bcd-left', 'bcd-right', 'binary', 'hex-ascii', 'hex-ebcdic'])
 const lengthCoding = z.enum(['ascii', 'ebcdic', 'bcd', 'binary'])
 const secret = z.enum(['no', 'pan', 'track', 'drop'])
 const count = z.int().min(1).max(9999)
@@ -51,7 +54,10 @@ const defaults = z.strictObject({
   length: lengthCoding,
 })
 
-/** Keys that every file may have; `fields` is checked row by row, because an overlay's rows are partial. */
+/**
+ * Keys that every file may have; `fields` is checked row by row, because an overlay's rows are
+ * partial.
+ */
 const file = z.strictObject({
   name: z.string().regex(NAME, 'must be lower case letters, digits and hyphens'),
   description: z.string(),
@@ -64,7 +70,8 @@ const file = z.strictObject({
   header: z.enum(['none', 'visa']),
   framing: z.string().exactOptional(),
   defaults,
-  fields: z.record(z.string().regex(/^([2-9]|[1-9][0-9]|1[0-8][0-9]|19[0-2])$/, 'must be 2 to 192'), field),
+  fields: z.record(z.string().regex(/^([2-9]|[1-9][0-9]|1[0-8][0-9]|19[0-2])$/, 'must be 2 to 192'),
+    field),
   meaning: z.unknown().exactOptional(),
 })
 
@@ -108,8 +115,8 @@ export function dialectNames(directories: readonly string[] = []): string[] {
 }
 
 /**
- * The specification `name`, looked up in `directories` and then among the built-in ones, with its `extends:` chain laid
- * over each other. Throws DialectFileError with every mistake found.
+ * The specification `name`, looked up in `directories` and then among the built-in ones, with its
+ * `extends:` chain laid over each other. Throws DialectFileError with every mistake found.
  */
 export function loadDialectSpec(name: string, directories: readonly string[] = []): DialectFile {
   const layers = readLayers(name, [...directories, BUILT_IN])
@@ -119,7 +126,9 @@ export function loadDialectSpec(name: string, directories: readonly string[] = [
   for (const layer of layers.toReversed()) {
     for (const [key, value] of Object.entries(layer.content)) {
       if (key === 'fields') overlayRows(rows, value)
-      else if (isRecord(merged[key]) && isRecord(value) && key !== 'meaning') merged[key] = { ...merged[key], ...value }
+      else if (isRecord(merged[key]) && isRecord(value) && key !== 'meaning') {
+        merged[key] = { ...merged[key], ...value }
+      }
       else merged[key] = value
     }
   }
@@ -127,7 +136,9 @@ export function loadDialectSpec(name: string, directories: readonly string[] = [
   else merged['extends'] = top.content['extends']
   merged['fields'] = rows
   const result = file.safeParse(merged)
-  if (!result.success) throw new DialectFileError(result.error.issues.map((issue) => locate(layers, issue)))
+  if (!result.success) {
+    throw new DialectFileError(result.error.issues.map((issue) => locate(layers, issue)))
+  }
   if (result.data.name !== name) {
     throw new DialectFileError([mistake(top, ['name'], `must be ${name}, as the file is named`)])
   }
@@ -144,7 +155,8 @@ function overlayRows(rows: Rows, overlay: unknown): void {
   for (const [number, row] of Object.entries(overlay)) {
     if (row === null) delete rows[number]
     else if (isRecord(row)) {
-      const merged = Object.entries({ ...rows[number], ...row }).filter(([, value]) => value !== null)
+      const merged =
+        Object.entries({ ...rows[number], ...row }).filter(([, value]) => value !== null)
       rows[number] = Object.fromEntries(merged)
     } else rows[number] = row as Record<string, unknown>
   }
@@ -169,7 +181,8 @@ function findFile(name: string, directories: readonly string[], layers: readonly
   const say = (text: string): DialectFileError =>
     new DialectFileError([from ? mistake(from, ['extends'], text) : { file: name, line: 0, text }])
   if (!NAME.test(name)) throw say(`${JSON.stringify(name)} is no name of a dialect`)
-  // A bank's own visa.yaml may extend the built-in visa.yaml, so files already read are passed over.
+  // A bank's own visa.yaml may extend the built-in visa.yaml, so files already read are passed
+  // over.
   const files = directories.map((directory) => path.join(directory, `${name}.yaml`))
   const found = files.find((one) => existsSync(one) && !layers.some((layer) => layer.file === one))
   if (found !== undefined) return found
@@ -179,14 +192,18 @@ function findFile(name: string, directories: readonly string[], layers: readonly
 
 function readLayer(found: string): Layer {
   const lines = new LineCounter()
-  const document = parseDocument(readFileSync(found, 'utf8'), { lineCounter: lines, uniqueKeys: true })
+  const document =
+    parseDocument(readFileSync(found, 'utf8'), { lineCounter: lines, uniqueKeys: true })
   if (document.errors.length > 0) {
     throw new DialectFileError(document.errors.map((error) => ({
-      file: found, line: lines.linePos(error.pos[0]).line, text: error.message.split('\n')[0] ?? 'is no YAML',
+      file: found, line: lines.linePos(error.pos[0]).line,
+        text: error.message.split('\n')[0] ?? 'is no YAML',
     })))
   }
   const content: unknown = document.toJS()
-  if (!isRecord(content)) throw new DialectFileError([{ file: found, line: 1, text: 'is not a map of keys' }])
+  if (!isRecord(content)) {
+    throw new DialectFileError([{ file: found, line: 1, text: 'is not a map of keys' }])
+  }
   return { file: found, document, lines, content }
 }
 
@@ -207,24 +224,33 @@ function mistake(layer: Layer, keys: readonly PropertyKey[], text: string): Dial
 function keyNode(layer: Layer, keys: readonly PropertyKey[]): number | undefined {
   const map = mapByText(layer, keys.slice(0, -1))
   if (map === undefined) return undefined
-  const pair = map.items.find((item) => isScalar(item.key) && String(item.key.value) === String(keys.at(-1)))
+  const pair =
+    map.items.find((item) => isScalar(item.key) && String(item.key.value) === String(keys.at(-1)))
   return pair !== undefined && isNode(pair.key) ? pair.key.range?.[0] : undefined
 }
 
-/** Follows a path comparing keys as text, because field numbers are numbers in YAML and text in the schema. */
+/**
+ * Follows a path comparing keys as text, because field numbers are numbers in YAML and text in the
+ * schema.
+ */
 function mapByText(layer: Layer, keys: readonly PropertyKey[]) {
   let node: unknown = layer.document.contents
   for (const key of keys) {
     if (!isMap(node)) return undefined
-    const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key))
+    const pair =
+      node.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key))
     node = pair?.value
   }
   return isMap(node) ? node : undefined
 }
 
 function locate(layers: readonly Layer[], issue: z.core.$ZodIssue): DialectMistake {
-  const keys = issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] ?? ''] : issue.path
-  const text = issue.code === 'unrecognized_keys' ? `unknown key ${issue.keys.join(', ')}` : issue.message
+  const keys = issue.code === 'unrecognized_keys'
+    ? [...issue.path, issue.keys[0] ?? '']
+    : issue.path
+  const text = issue.code === 'unrecognized_keys'
+    ? `unknown key ${issue.keys.join(', ')}`
+    : issue.message
   const owner = layers.find((layer) => keyNode(layer, keys) !== undefined) ??
     layers.find((layer) => keyNode(layer, keys.slice(0, -1)) !== undefined) ?? layers[0]!
   return mistake(owner, keys, `${keys.map(String).join('.')}: ${text}`)

@@ -23,7 +23,9 @@ const rows = [
 for (const row of rows) {
   t.test(`${row.name} (${row.source})`, (t) => {
     const items = parseTlv(Buffer.from(row.hex.replaceAll(' ', ''), 'hex'))
-    const got = items?.map((one) => `${tagText(one.tag)}=${Buffer.from(one.value).toString('hex').toUpperCase()}`)
+    const got =
+      items?.map((one) =>
+        `${tagText(one.tag)}=${Buffer.from(one.value).toString('hex').toUpperCase()}`)
     t.same(got ?? null, row.want)
     t.end()
   })
@@ -45,7 +47,8 @@ t.test('bit 6 of the first byte marks a template', (t) => {
 })
 
 t.test('values from 0 to 65535 bytes are written with the shortest length', (t) => {
-  for (const [size, head] of [[0, '8A00'], [127, '8A7F'], [128, '8A8180'], [255, '8A81FF'], [256, '8A820100']] as const) {
+  for (const [size, head] of [[0, '8A00'], [127, '8A7F'], [128, '8A8180'], [255, '8A81FF'],
+    [256, '8A820100']] as const) {
     t.equal(encodeTlv(0x8a, new Uint8Array(size)).subarray(0, head.length / 2).toString('hex').toUpperCase(), head)
   }
   t.throws(() => encodeTlv(0x8a, new Uint8Array(65536)), RangeError)
@@ -54,11 +57,13 @@ t.test('values from 0 to 65535 bytes are written with the shortest length', (t) 
 
 t.test('what was written is read back, and any bytes are read or refused without throwing', (t) => {
   const tag = fc.constantFrom(0x82, 0x95, 0x9f26, 0x9f10, 0x5f2a, 0xdf31, 0xdf8101)
-  const items = fc.array(fc.record({ tag, value: fc.uint8Array({ maxLength: 300 }) }), { maxLength: 8 })
+  const items =
+    fc.array(fc.record({ tag, value: fc.uint8Array({ maxLength: 300 }) }), { maxLength: 8 })
   fc.assert(fc.property(items, (list) => {
     const parsed = parseTlv(encodeTlvs(list))
     return parsed !== null && parsed.length === list.length &&
-      parsed.every((one, i) => one.tag === list[i]!.tag && Buffer.compare(one.value, list[i]!.value) === 0)
+      parsed.every((one, i) => one.tag === list[i]!.tag &&
+        Buffer.compare(one.value, list[i]!.value) === 0)
   }), { interruptAfterTimeLimit: 2000 })
   fc.assert(fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
     const parsed = parseTlv(bytes)

@@ -1,9 +1,11 @@
 // hot path
 /**
- * BER-TLV of chip cards (EMV Book 3 annex B): DE55 and card records as a list of data objects, and back.
+ * BER-TLV of chip cards (EMV Book 3 annex B): DE55 and card records as a list of data objects, and
+ * back.
  *
- * Called by steps that look into chip data, by masking and by tools. Values are parts of the given bytes, not copies.
- * Order and repetitions are kept. It never re-encodes what it was given: whoever forwards DE55 forwards its bytes.
+ * Called by steps that look into chip data, by masking and by tools. Values are parts of the given
+ * bytes, not copies. Order and repetitions are kept. It never re-encodes what it was given: whoever
+ * forwards DE55 forwards its bytes.
  */
 
 export interface TlvItem {
@@ -20,8 +22,9 @@ export interface TlvItem {
 const TAG_BYTES_MAX = 4
 
 /**
- * The data objects in bytes[start, end), in order; null when they are not well formed (a tag or length cut off, an
- * indefinite length, a value beyond the end). Zero bytes between objects are padding and skipped.
+ * The data objects in bytes[start, end), in order; null when they are not well formed (a tag or
+ * length cut off, an indefinite length, a value beyond the end). Zero bytes between objects are
+ * padding and skipped.
  */
 export function parseTlv(bytes: Uint8Array, start = 0, end = bytes.length): TlvItem[] | null {
   const items: TlvItem[] = []
@@ -65,7 +68,10 @@ function parseOne(bytes: Uint8Array, start: number, end: number): TlvItem | null
   return { tag, value: bytes.subarray(at, at + length), start, valueStart: at, end: at + length }
 }
 
-/** Value of the first object with that tag, templates not entered; null when it is absent or nothing parses. */
+/**
+ * Value of the first object with that tag, templates not entered; null when it is absent or nothing
+ * parses.
+ */
 export function findTlv(bytes: Uint8Array, tag: number): Uint8Array | null {
   const items = parseTlv(bytes)
   if (items === null) return null
@@ -96,6 +102,8 @@ export function encodeTlv(tag: number, value: Uint8Array): Buffer {
 }
 
 /** Objects one after the other, with the shortest length forms. */
-export function encodeTlvs(items: readonly { readonly tag: number; readonly value: Uint8Array }[]): Buffer {
+export function encodeTlvs(
+  items: readonly { readonly tag: number; readonly value: Uint8Array }[],
+): Buffer {
   return Buffer.concat(items.map((item) => encodeTlv(item.tag, item.value)))
 }

@@ -1,6 +1,7 @@
 /**
- * Real messages of tests/vectors/messages.jsonl (each line names its public source): every one decodes to exactly the
- * values beside it and encodes to the same bytes, however the stream is cut, and every truncation is a fault.
+ * Real messages of tests/vectors/messages.jsonl (each line names its public source): every one
+ * decodes to exactly the values beside it and encodes to the same bytes, however the stream is cut,
+ * and every truncation is a fault.
  */
 import { readFileSync } from 'node:fs'
 import t from 'tap'
@@ -31,7 +32,8 @@ const codecs = new Map<string, MessageCodec>()
 
 function codecFor(sample: Sample): MessageCodec {
   const name = `${sample.dialect} ${sample.framing}`
-  const codec = codecs.get(name) ?? new MessageCodec(loadDialectSpec(sample.dialect), sample.framing)
+  const codec =
+    codecs.get(name) ?? new MessageCodec(loadDialectSpec(sample.dialect), sample.framing)
   codecs.set(name, codec)
   return codec
 }
@@ -85,7 +87,9 @@ for (const sample of samples) {
         }, () => t.fail('no keep-alive was sent'))
         if (fault !== 0) t.fail(fault)
       }
-      if (frames.length !== 1 || !frames[0]!.equals(bytes.subarray(framing.prefixBytes))) t.fail(`cut at ${cut}`)
+      if (frames.length !== 1 || !frames[0]!.equals(bytes.subarray(framing.prefixBytes))) {
+        t.fail(`cut at ${cut}`)
+      }
     }
     t.end()
   })
@@ -96,10 +100,15 @@ for (const sample of samples) {
     const view = new View(dialect)
     const fault = new Fault()
     for (let end = start; end < bytes.length; end++) {
-      if (walk(dialect, bytes, start, end, view, fault)) t.fail(`${end} bytes were taken for the message`)
-      if (fault.offset < start || fault.offset > end) t.fail(`fault offset ${fault.offset} for ${end} bytes`)
+      if (walk(dialect, bytes, start, end, view, fault)) {
+        t.fail(`${end} bytes were taken for the message`)
+      }
+      if (fault.offset < start || fault.offset > end) {
+        t.fail(`fault offset ${fault.offset} for ${end} bytes`)
+      }
     }
-    t.notOk(walk(dialect, Buffer.concat([bytes, Buffer.from([0])]), start, bytes.length + 1, view, fault))
+    t.notOk(walk(dialect, Buffer.concat([bytes, Buffer.from([0])]), start, bytes.length + 1, view,
+      fault))
     t.equal(fault.kind, 'trailing_bytes')
     t.end()
   })
@@ -120,7 +129,9 @@ for (const sample of samples) {
     t.equal(other.text(39), '00')
     t.equal(other.has(37), false)
     for (const field of view.fields()) {
-      if (field !== 11 && field !== 37 && field !== 39) t.same(Buffer.from(other.raw(field)), Buffer.from(view.raw(field)))
+      if (field !== 11 && field !== 37 && field !== 39) {
+        t.same(Buffer.from(other.raw(field)), Buffer.from(view.raw(field)))
+      }
     }
     t.end()
   })
@@ -130,6 +141,7 @@ for (const sample of samples) {
 function messageOf(sample: Sample): { bytes: Buffer; start: number } {
   const bytes = Buffer.from(sample.hex, 'hex')
   let start = 0
-  framingFor(sample.framing).createFramer(4096).push(bytes, (_bytes, _envelope, message) => { start = message }, () => undefined)
+  framingFor(sample.framing).createFramer(4096).push(bytes, (_bytes, _envelope, message) =>
+    { start = message }, () => undefined)
   return { bytes, start }
 }

@@ -1,11 +1,16 @@
 /**
- * A second decoder and builder of ISO 8583 messages, slow and obvious: strings, arrays, one `if` after the other.
+ * A second decoder and builder of ISO 8583 messages, slow and obvious: strings, arrays, one `if`
+ * after the other.
  *
- * Used by tests only, to find where the real codec differs. It shares nothing with switch/codec: not the tables (they are
- * written out below), not the codings. It must never be made faster at the price of being less obvious.
+ * Used by tests only, to find where the real codec differs. It shares nothing with switch/codec:
+ * not the tables (they are written out below), not the codings. It must never be made faster at the
+ * price of being less obvious.
  */
 
-/** `number kind length`: `..` LL, `...` LLL, `1.` one byte, `2.` two bytes of binary length; fixed without dots. */
+/**
+ * `number kind length`: `..` LL, `...` LLL, `1.` one byte, `2.` two bytes of binary length; fixed
+ * without dots.
+ */
 const ISO87 =
   '2 n..19, 3 n 6, 4 n 12, 5 n 12, 6 n 12, 7 n 10, 8 n 8, 9 n 8, 10 n 8, 11 n 6, 12 n 6, 13 n 4, ' +
   '14 n 4, 15 n 4, 16 n 4, 17 n 4, 18 n 4, 19 n 3, 20 n 3, 21 n 3, 22 n 3, 23 n 3, 24 n 3, 25 n 2, ' +
@@ -52,7 +57,8 @@ function table(text: string): Map<number, SlowField> {
     if (found === null) throw new Error(`bad row ${row}`)
     const word = found[2] ?? ''
     const kind = word === 'n' || word === 'z' || word === 'b' ? word : word[0] === 'x' ? 'x' : 'ans'
-    out.set(Number(found[1]), { number: Number(found[1]), kind, prefix: found[3] ?? '', max: Number(found[4]) })
+    out.set(Number(found[1]),
+      { number: Number(found[1]), kind, prefix: found[3] ?? '', max: Number(found[4]) })
   }
   return out
 }
@@ -79,7 +85,9 @@ const hexOf = (bytes: Buffer): string => bytes.toString('hex').toUpperCase()
 function textOf(bytes: Buffer, ebcdic: boolean): string {
   let text = ''
   for (const byte of bytes) {
-    const character = ebcdic ? EBCDIC.get(byte) : byte >= 0x20 && byte <= 0x7e ? String.fromCharCode(byte) : undefined
+    const character = ebcdic
+      ? EBCDIC.get(byte)
+      : byte >= 0x20 && byte <= 0x7e ? String.fromCharCode(byte) : undefined
     if (character === undefined) return `hex:${hexOf(bytes)}`
     text += character
   }
@@ -87,7 +95,9 @@ function textOf(bytes: Buffer, ebcdic: boolean): string {
 }
 
 /** The fields that bitmaps announce, and the rest; null when a bitmap is cut off or not allowed. */
-function readBitmaps(bytes: Buffer, asHex: boolean, most: number): { fields: number[]; rest: Buffer } | null {
+function readBitmaps(
+  bytes: Buffer, asHex: boolean, most: number,
+): { fields: number[]; rest: Buffer } | null {
   let bits = ''
   let rest = bytes
   for (let count = 1; ; count++) {
@@ -194,7 +204,8 @@ function bitmapsOf(numbers: readonly number[], asHex: boolean): Buffer {
   const count = highest > 128 ? 3 : highest > 64 ? 2 : 1
   const bits = Array.from({ length: count * 64 }, (_, i) => (numbers.includes(i + 1) ? '1' : '0'))
   for (let i = 0; i < count - 1; i++) bits[i * 64] = '1'
-  const hex = bits.join('').replace(/[01]{4}/g, (four) => parseInt(four, 2).toString(16)).toUpperCase()
+  const hex =
+    bits.join('').replace(/[01]{4}/g, (four) => parseInt(four, 2).toString(16)).toUpperCase()
   return asHex ? Buffer.from(hex, 'latin1') : Buffer.from(hex, 'hex')
 }
 
@@ -205,9 +216,13 @@ export function slowBuildAscii(message: SlowMessage): Buffer {
   for (const number of numbers.sort((a, b) => a - b)) {
     const field = ISO87_FIELDS.get(number)!
     const text = message.fields[number]!
-    const value = text.startsWith('hex:') ? Buffer.from(text.slice(4), 'hex') : Buffer.from(text, 'latin1')
+    const value = text.startsWith('hex:')
+      ? Buffer.from(text.slice(4), 'hex')
+      : Buffer.from(text, 'latin1')
     const length = field.kind === 'b' ? value.length / 2 : value.length
-    if (field.prefix !== '') parts.push(Buffer.from(String(length).padStart(field.prefix.length, '0'), 'latin1'))
+    if (field.prefix !== '') {
+      parts.push(Buffer.from(String(length).padStart(field.prefix.length, '0'), 'latin1'))
+    }
     parts.push(value)
   }
   return Buffer.concat(parts)

@@ -37,7 +37,7 @@ function addDecode(message: Command): void {
 function addEncode(message: Command): void {
   withExamples(
     lineOptions(message.command('encode'))
-      .description('reads one JSON record per line, as decode prints them, prints hexadecimal lines')
+      .description('reads one JSON record per line, as decode prints it, prints hexadecimal lines')
       .action(async (file: string, options: LineOptions) => {
         const { encodeLines } = await import('../message/run.ts')
         process.exitCode = await encodeLines(file, options)

@@ -1,8 +1,8 @@
 /**
  * One line in, one line out: bytes of a frame to a record, and a record to the bytes of a frame.
  *
- * The heart of `message decode` and `message encode`, without streams. A line that fails gives a fault record (kind,
- * field, offset) and no content.
+ * The heart of `message decode` and `message encode`, without streams. A line that fails gives a
+ * fault record (kind, field, offset) and no content.
  */
 import { compileDialect } from '../../switch/codec/dialect.ts'
 import type { Dialect } from '../../switch/codec/dialect.ts'
@@ -28,6 +28,7 @@ export interface KeepAliveRecord {
   readonly keep_alive: string
 }
 
+/** What is printed for a line that failed; field 0 and offset -1 mean none, offsets are bytes. */
 export function faultRecord(kind: string, field: number, offset: number): FaultRecord {
   return { error: { kind, field, offset } }
 }
@@ -74,7 +75,9 @@ export class MessageCodec {
     return this.#wrap(header, message)
   }
 
-  #encodeMessage(record: Readonly<Record<string, unknown>>, header: Readonly<Record<string, unknown>>): Buffer | FaultRecord {
+  #encodeMessage(
+    record: Readonly<Record<string, unknown>>, header: Readonly<Record<string, unknown>>,
+  ): Buffer | FaultRecord {
     const writer = this.#writer
     const { mti, fields = {}, wire = {} } = record
     if (typeof mti !== 'string') return faultRecord('mti_not_digits', 0, -1)
@@ -92,11 +95,15 @@ export class MessageCodec {
       writer.setText(field, text, isObject(variant) ? (variant as WireVariant) : undefined)
     }
     const produced = writer.finish()
-    if (produced === null) return faultRecord(writer.fault.kind, writer.fault.field, writer.fault.offset)
+    if (produced === null) {
+      return faultRecord(writer.fault.kind, writer.fault.field, writer.fault.offset)
+    }
     const layout = this.dialect.header
     if (layout === null || header[layout.name] === 'none') return produced.frame
     const bytes = layout.parse(header, produced.frame.length)
-    return bytes === null ? faultRecord('header_invalid', 0, -1) : Buffer.concat([bytes, produced.frame])
+    return bytes === null
+      ? faultRecord('header_invalid', 0, -1)
+      : Buffer.concat([bytes, produced.frame])
   }
 
   #wrap(header: Readonly<Record<string, unknown>>, message: Buffer): Buffer | FaultRecord {
@@ -121,8 +128,8 @@ export class MessageCodec {
 }
 
 /**
- * Cuts a line that must be exactly one frame. Both readings of a length prefix (with and without itself) are tried,
- * because a record of one frame shows which it is.
+ * Cuts a line that must be exactly one frame. Both readings of a length prefix (with and without
+ * itself) are tried, because a record of one frame shows which it is.
  */
 export function cutOne(
   framing: Framing, inclusive: Framing, bytes: Uint8Array,
@@ -144,7 +151,9 @@ function cutWith(framing: Framing, bytes: Uint8Array): FrameParts | FaultRecord 
     frames++
   }, () => { idle++ })
   const found = parts as FrameParts | null
-  if (found !== null && (frames > 1 || found.end < bytes.length)) return faultRecord('frame_trailing_bytes', 0, found.end)
+  if (found !== null && (frames > 1 || found.end < bytes.length)) {
+    return faultRecord('frame_trailing_bytes', 0, found.end)
+  }
   if (fault !== 0) return faultRecord(fault === 'envelope_invalid' ? fault : `frame_${fault}`, 0, 0)
   if (framer.buffered > 0) return faultRecord('frame_truncated', 0, bytes.length)
   if (found !== null) return found
@@ -152,12 +161,19 @@ function cutWith(framing: Framing, bytes: Uint8Array): FrameParts | FaultRecord 
     : faultRecord('frame_trailing_bytes', 0, 0)
 }
 
-/** Writes total lengths that were sent otherwise than we would (`length_as_sent` of the CUPS headers). */
-function stampAsSent(frame: Buffer, start: number, header: Readonly<Record<string, unknown>>): boolean {
-  // Only the CUPS header has a length of its own; VisaNet's belongs to the dialect and was written with it.
+/**
+ * Writes total lengths that were sent otherwise than we would (`length_as_sent` of the CUPS
+ * headers).
+ */
+function stampAsSent(
+  frame: Buffer, start: number, header: Readonly<Record<string, unknown>>,
+): boolean {
+  // Only the CUPS header has a length of its own; VisaNet's belongs to the dialect and was written
+  // with it.
   if (header['header_length'] === undefined) return true
   const outer = Number(header['header_length'])
-  for (const [name, at] of [['length_as_sent', start], ['original_length_as_sent', start + outer]] as const) {
+  for (const [name, at] of [['length_as_sent', start],
+    ['original_length_as_sent', start + outer]] as const) {
     const text = header[name]
     if (text === undefined) continue
     if (typeof text !== 'string') return false
@@ -176,7 +192,9 @@ function textOf(value: unknown): string | null {
 }
 
 function hexBytes(text: unknown): Buffer | null {
-  return typeof text === 'string' && /^([0-9A-Fa-f]{2})*$/.test(text) ? Buffer.from(text, 'hex') : null
+  return typeof text === 'string' && /^([0-9A-Fa-f]{2})*$/.test(text)
+    ? Buffer.from(text, 'hex')
+    : null
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -2,7 +2,10 @@
  * Bytes of a line of hexadecimal, with spaces, colons or dashes between bytes, or 0x before them.
  */
 
-/** The bytes, or the index of the first character that is no hexadecimal (the line's length for an odd count). */
+/**
+ * The bytes, or the index of the first character that is no hexadecimal (the line's length for an
+ * odd count).
+ */
 export function bytesOfHexLine(line: string): Uint8Array | number {
   const start = /^\s*(0[xX])?/.exec(line)?.[0].length ?? 0
   const out = Buffer.allocUnsafe((line.length - start) >> 1)
@@ -19,7 +22,8 @@ export function bytesOfHexLine(line: string): Uint8Array | number {
       }
       continue
     }
-    const separator = code === 0x20 || code === 0x09 || code === 0x3a || code === 0x2d || code === 0x0d
+    const separator = code === 0x20 || code === 0x09 || code === 0x3a || code === 0x2d ||
+      code === 0x0d
     if (!separator || held >= 0) return i
   }
   return held >= 0 ? line.length : out.subarray(0, at)

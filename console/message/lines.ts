@@ -1,9 +1,13 @@
 /**
- * Lines of a stream and lines to a stream, bounded: for commands that read one record per line, however many there are.
+ * Lines of a stream and lines to a stream, bounded: for commands that read one record per line,
+ * however many there are.
  */
 import type { Readable, Writable } from 'node:stream'
 
-/** Longest line that is read; a longer one is reported as such and skipped. Four times the largest frame in hex. */
+/**
+ * Longest line that is read; a longer one is reported as such and skipped. Four times the largest
+ * frame in hex.
+ */
 export const LINE_CHARACTERS_MAX = 8 * 1024 * 1024
 
 export interface Line {
@@ -21,7 +25,9 @@ export async function* linesOf(input: Readable): AsyncGenerator<Line> {
     const pieces = (rest + String(chunk)).split('\n')
     rest = pieces.pop() ?? ''
     for (const piece of pieces) {
-      yield skipping ? { text: '', tooLong: true } : { text: piece.replace(/\r$/, ''), tooLong: false }
+      yield skipping
+        ? { text: '', tooLong: true }
+        : { text: piece.replace(/\r$/, ''), tooLong: false }
       skipping = false
     }
     if (rest.length > LINE_CHARACTERS_MAX) {
@@ -56,6 +62,8 @@ export class LineWriter {
     const text = `${this.#held.join('\n')}\n`
     this.#held = []
     this.#size = 0
-    if (!this.#output.write(text)) await new Promise((resolve) => this.#output.once('drain', resolve))
+    if (!this.#output.write(text)) {
+      await new Promise((resolve) => this.#output.once('drain', resolve))
+    }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * `switchyard message` through the command line's own parser and standard streams: records, masks, errors per line, exit
- * codes. Frames are those of tests/vectors or written by hand.
+ * `switchyard message` through the command line's own parser and standard streams: records, masks,
+ * errors per line, exit codes. Frames are those of tests/vectors or written by hand.
  */
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -32,7 +32,9 @@ function run(args: readonly string[], input: string): Promise<Ran> {
   })
 }
 
-const vectors = readFileSync(new URL('../../tests/vectors/messages.jsonl', import.meta.url), 'utf8').trim().split('\n')
+const vectors =
+  readFileSync(new URL('../../tests/vectors/messages.jsonl', import.meta.url),
+    'utf8').trim().split('\n')
   .map((line) => JSON.parse(line) as { id: string; hex: string; mti: string })
 const vector = (id: string): string => vectors.find((one) => one.id === id)?.hex ?? ''
 
@@ -40,9 +42,11 @@ t.test('decode prints a record or a fault for each line and goes on; encode give
   const visa = ['--dialect', 'visa', '--framing', 'visa']
   const spaced = vector('V06').replace(/../g, '$& ').toLowerCase()
   const colons = vector('V12').replace(/..(?=.)/g, '$&:')
-  const input = [vector('V01'), 'zz', spaced, vector('V06').slice(0, -2), '', colons, '00000000'].join('\n')
+  const input =
+    [vector('V01'), 'zz', spaced, vector('V06').slice(0, -2), '', colons, '00000000'].join('\n')
   const decoded = await run(['message', 'decode', ...visa, '--show-sensitive'], input)
-  const lines = decoded.out.trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>)
+  const lines =
+    decoded.out.trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>)
   t.same(lines.map((line) => line['mti'] ?? line['error'] ?? line['keep_alive']), [
     '0100', { kind: 'input_not_hex', field: 0, offset: 0 }, '0800', { kind: 'frame_truncated', field: 0, offset: 65 },
     '0810', '00000000',
@@ -56,7 +60,9 @@ t.test('decode prints a record or a fault for each line and goes on; encode give
 })
 
 t.test('encode keeps the place of a record that fails', async (t) => {
-  const input = ['{"mti":"0800","fields":{"11":"000001"}}', '{', '{"mti":"0800","fields":{"11":"x"}}', '[]'].join('\n')
+  const input =
+    ['{"mti":"0800","fields":{"11":"000001"}}', '{', '{"mti":"0800","fields":{"11":"x"}}',
+      '[]'].join('\n')
   const ran = await run(['message', 'encode', '--dialect', 'iso87-ascii'], input)
   t.same(ran.out.trim().split('\n').map((line) => (line.startsWith('{') ? (JSON.parse(line) as Record<string, unknown>)['error'] : line)), [
     Buffer.from('08000020000000000000000001', 'latin1').toString('hex').toUpperCase(),
@@ -94,10 +100,13 @@ t.test('nothing sensitive is shown without --show-sensitive, and masks keep the 
   const masked = codec.decode(bytes as Buffer, false) as MessageRecord
   const open = codec.decode(bytes as Buffer, true) as MessageRecord
   const shown = JSON.stringify(masked)
-  for (const secret of [PAN, PAN.slice(6, 12), Buffer.from(PAN, 'latin1').toString('hex'), '0123456789ABCDEF', '2912']) {
+  for (const secret of [PAN, PAN.slice(6, 12), Buffer.from(PAN, 'latin1').toString('hex'),
+    '0123456789ABCDEF', '2912']) {
     t.notOk(shown.includes(secret))
   }
-  for (const field of Object.keys(open.fields)) t.equal(masked.fields[field]?.length, open.fields[field]?.length, field)
+  for (const field of Object.keys(open.fields)) {
+    t.equal(masked.fields[field]?.length, open.fields[field]?.length, field)
+  }
   t.equal(masked.fields['2'], '411111******0112')
   t.equal(masked.fields['35'], '411111******0112=**********')
   t.equal(masked.fields['55'], '5A08411111******01129F2608AABBCCDDEEFF0011')
@@ -119,10 +128,13 @@ t.test('masks fail closed', (t) => {
 
 t.test('hexadecimal is read with spaces, colons, dashes or 0x, and nothing else', (t) => {
   const bytes = Buffer.from('0800AB', 'hex')
-  for (const text of ['0800AB', '08 00 ab', '08:00:AB', '08-00-ab', '0x0800ab', '  0800AB\r', '08  00\tAB']) {
+  for (const text of ['0800AB', '08 00 ab', '08:00:AB', '08-00-ab', '0x0800ab', '  0800AB\r',
+    '08  00\tAB']) {
     t.same(bytesOfHexLine(text), bytes, text)
   }
-  for (const [text, at] of [['08G0', 2], ['080', 3], ['0 800', 1], ['08,00', 2]] as const) t.equal(bytesOfHexLine(text), at, text)
+  for (const [text, at] of [['08G0', 2], ['080', 3], ['0 800', 1], ['08,00', 2]] as const) {
+    t.equal(bytesOfHexLine(text), at, text)
+  }
   t.end()
 })
 

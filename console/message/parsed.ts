@@ -1,7 +1,9 @@
 /**
- * Takes a field apart by the shape its dialect gives it, for the `parsed` key of a record and for `explain`.
+ * Takes a field apart by the shape its dialect gives it, for the `parsed` key of a record and for
+ * `explain`.
  *
- * A field that does not fit its shape, or whose class hides it, has no parsed form: its text says all that may be said.
+ * A field that does not fit its shape, or whose class hides it, has no parsed form: its text says
+ * all that may be said.
  */
 import { parseTlv } from '../../emv/tlv.ts'
 import { maskByClass, maskCardNumbers } from '../../switch/codec/mask.ts'
@@ -12,7 +14,9 @@ import { tlvRecord } from './mask-chip.ts'
 /** Named parts of a field, null when it has none or they may not be shown. */
 export function parsedField(view: View, field: number, showSensitive: boolean): unknown {
   const spec = view.dialect.fieldSpec(field)
-  if (spec?.shape === undefined || (!showSensitive && (spec.secret ?? 'no') !== 'no')) return gbkText(view, field, spec, showSensitive)
+  if (spec?.shape === undefined || (!showSensitive && (spec.secret ?? 'no') !== 'no')) {
+    return gbkText(view, field, spec, showSensitive)
+  }
   switch (spec.shape) {
     case 'ber-tlv':
       return chipObjects(view, field, spec, showSensitive)
@@ -32,13 +36,17 @@ export function parsedField(view: View, field: number, showSensitive: boolean): 
 }
 
 /** Readable text beside `hex:` where the bytes are Chinese characters (GBK, GB 18030). */
-function gbkText(view: View, field: number, spec: FieldSpec | undefined, showSensitive: boolean): unknown {
+function gbkText(
+  view: View, field: number, spec: FieldSpec | undefined, showSensitive: boolean,
+): unknown {
   if (spec === undefined || spec.kind === 'b' || view.dialect.ebcdic) return null
   if (!showSensitive && (spec.secret ?? 'no') !== 'no') return null
   if (!view.text(field).startsWith('hex:')) return null
   try {
     const text = new TextDecoder('gb18030', { fatal: true }).decode(view.raw(field))
-    return /[\p{Cc}\p{Co}]/u.test(text) ? null : { text: showSensitive ? text : maskCardNumbers(text) }
+    return /[\p{Cc}\p{Co}]/u.test(text)
+      ? null
+      : { text: showSensitive ? text : maskCardNumbers(text) }
   } catch {
     return null // no Chinese text: the hexadecimal is all there is
   }
@@ -81,7 +89,9 @@ function positions(text: string, spec: FieldSpec, showSensitive: boolean): unkno
     out[part.name] = showSensitive ? value : maskByClass(part.secret ?? 'no', value)
     at += part.length
   }
-  if (at < text.length) out['rest'] = showSensitive ? text.slice(at) : maskCardNumbers(text.slice(at))
+  if (at < text.length) {
+    out['rest'] = showSensitive ? text.slice(at) : maskCardNumbers(text.slice(at))
+  }
   return out
 }
 
@@ -119,7 +129,8 @@ function usage(text: string, showSensitive: boolean): unknown {
   const name = /^[A-Z][A-Z0-9]/.exec(all)?.[0]
   if (name === undefined) return null
   if (name === 'AS') {
-    const chain = usages(text.startsWith('hex:') ? `hex:${text.slice(8)}` : text.slice(2), showSensitive)
+    const chain =
+      usages(text.startsWith('hex:') ? `hex:${text.slice(8)}` : text.slice(2), showSensitive)
     return chain === null ? null : { AS: chain }
   }
   return { [name]: shown(all.slice(2), showSensitive) }

@@ -1,8 +1,9 @@
 /**
- * A message as the JSON record of `switchyard message`: MTI, header, fields as text, parts of fields, and what the bytes
- * say beyond their values (`wire`), so that encode gives the same bytes.
+ * A message as the JSON record of `switchyard message`: MTI, header, fields as text, parts of
+ * fields, and what the bytes say beyond their values (`wire`), so that encode gives the same bytes.
  *
- * Used by the verbs of the command. Masks unless told otherwise; what it cannot take apart it shows as one value.
+ * Used by the verbs of the command. Masks unless told otherwise; what it cannot take apart it shows
+ * as one value.
  */
 import type { Dialect } from '../../switch/codec/dialect.ts'
 import { maskField } from '../../switch/codec/mask.ts'
@@ -29,7 +30,9 @@ export interface FrameParts {
 }
 
 /** The record of a walked message. `framing` is the one that cut the frame. */
-export function recordOf(view: View, framing: Framing, parts: FrameParts, showSensitive: boolean): MessageRecord {
+export function recordOf(
+  view: View, framing: Framing, parts: FrameParts, showSensitive: boolean,
+): MessageRecord {
   const fields: Record<string, string> = {}
   const parsed: Record<string, unknown> = {}
   const wire: Record<string, unknown> = {}
@@ -72,17 +75,23 @@ export function shownText(view: View, field: number): string {
   const dialect: Dialect = view.dialect
   const shape = dialect.shapeOf(field)
   if (dialect.secrecyOf(field) === 'no' && shape === 'ber-tlv') return shownChipData(view, field)
-  if (dialect.secrecyOf(field) === 'no' && shape === 'visa-datasets') return shownDatasets(view, field)
+  if (dialect.secrecyOf(field) === 'no' && shape === 'visa-datasets') {
+    return shownDatasets(view, field)
+  }
   return maskField(dialect, field, view.text(field))
 }
 
 function shownChipData(view: View, field: number): string {
   const text = view.text(field)
   if (view.dialect.fieldSpec(field)?.kind === 'b') return maskTlvHex(view.bytes(field))
-  return /^([0-9A-F]{2})*$/.test(text) ? maskTlvHex(Buffer.from(text, 'hex')) : '*'.repeat(text.length)
+  return /^([0-9A-F]{2})*$/.test(text)
+    ? maskTlvHex(Buffer.from(text, 'hex'))
+    : '*'.repeat(text.length)
 }
 
-/** Datasets: one byte of id, two of length, then objects. What does not fit is masked from there on. */
+/**
+ * Datasets: one byte of id, two of length, then objects. What does not fit is masked from there on.
+ */
 function shownDatasets(view: View, field: number): string {
   const bytes = view.bytes(field)
   const whole = Buffer.from(bytes).toString('hex').toUpperCase()

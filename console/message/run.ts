@@ -1,5 +1,6 @@
 /**
- * The verbs of `switchyard message` that read one record per line: opens the input, loads the dialect, writes the lines.
+ * The verbs of `switchyard message` that read one record per line: opens the input, loads the
+ * dialect, writes the lines.
  */
 import { createReadStream } from 'node:fs'
 import { stdin, stdout } from 'node:process'
@@ -20,19 +21,26 @@ export interface LineOptions {
   readonly dialects?: string
 }
 
-/** Makes the codec the options name; throws WrongUsage for unknown names, CommandFailed for a bad dialect file. */
+/**
+ * Makes the codec the options name; throws WrongUsage for unknown names, CommandFailed for a bad
+ * dialect file.
+ */
 export function codecFor(options: LineOptions): MessageCodec {
   const directories = options.dialects === undefined ? [] : [options.dialects]
   if (!dialectNames(directories).includes(options.dialect)) {
-    throw new WrongUsage(`unknown dialect '${options.dialect}'`, `one of: ${dialectNames(directories).join(' ')}`)
+    throw new WrongUsage(`unknown dialect '${options.dialect}'`,
+      `one of: ${dialectNames(directories).join(' ')}`)
   }
   if (!isFramingName(options.framing)) {
-    throw new WrongUsage(`unknown framing '${options.framing}'`, `one of: ${FRAMING_NAMES.join(' ')}`)
+    throw new WrongUsage(`unknown framing '${options.framing}'`,
+      `one of: ${FRAMING_NAMES.join(' ')}`)
   }
   try {
     return new MessageCodec(loadDialectSpec(options.dialect, directories), options.framing)
   } catch (error) {
-    if (error instanceof DialectFileError) throw new CommandFailed(error.message, 'mend the dialect file')
+    if (error instanceof DialectFileError) {
+      throw new CommandFailed(error.message, 'mend the dialect file')
+    }
     throw error
   }
 }
@@ -59,7 +67,9 @@ export async function encodeLines(file: string, options: LineOptions): Promise<n
       return { line: JSON.stringify(faultRecord('input_not_json', 0, -1)), failed: true }
     }
     const result = codec.encode(record)
-    if (Buffer.isBuffer(result)) return { line: result.toString('hex').toUpperCase(), failed: false }
+    if (Buffer.isBuffer(result)) {
+      return { line: result.toString('hex').toUpperCase(), failed: false }
+    }
     return { line: JSON.stringify(result), failed: true }
   })
 }
@@ -71,7 +81,9 @@ async function eachLine(
   let failed = false
   for await (const { text, tooLong } of linesOf(inputOf(file))) {
     if (text.trim() === '' && !tooLong) continue
-    const result = tooLong ? { line: JSON.stringify(faultRecord('line_too_long', 0, 0)), failed: true } : work(text)
+    const result = tooLong
+      ? { line: JSON.stringify(faultRecord('line_too_long', 0, 0)), failed: true }
+      : work(text)
     failed ||= result.failed
     await output.line(result.line)
     if (stdin.isTTY) await output.flush()

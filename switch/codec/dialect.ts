@@ -1,11 +1,13 @@
 /**
- * Turns a DialectSpec into the flat tables that walk, View and MessageWriter read: one typed array per property,
- * indexed by field number, so that reading a message touches no object per field.
+ * Turns a DialectSpec into the flat tables that walk, View and MessageWriter read: one typed array
+ * per property, indexed by field number, so that reading a message touches no object per field.
  *
- * Called once per dialect at start. A specification that contradicts itself throws an Error that names the field:
- * this is a mistake in a file, found before any traffic.
+ * Called once per dialect at start. A specification that contradicts itself throws an Error that
+ * names the field: this is a mistake in a file, found before any traffic.
  */
-import type { FieldShape, FieldSpec, DialectSpec, LengthUnit, SecrecyClass, ValueCoding } from './spec.ts'
+import type {
+  FieldShape, FieldSpec, DialectSpec, LengthUnit, SecrecyClass, ValueCoding,
+} from './spec.ts'
 import type { HeaderLayout } from './headers/layout.ts'
 import { visaHeader } from './headers/visa.ts'
 
@@ -118,7 +120,10 @@ export class Dialect {
   }
 }
 
-/** Checks the specification and fills the tables. Throws an Error naming dialect and field when it is not consistent. */
+/**
+ * Checks the specification and fills the tables. Throws an Error naming dialect and field when it
+ * is not consistent.
+ */
 export function compileDialect(spec: DialectSpec): Dialect {
   const dialect = new Dialect(spec)
   for (const key of Object.keys(spec.fields)) {
@@ -145,7 +150,9 @@ function compileField(dialect: Dialect, spec: DialectSpec, field: number, row: F
   const unit = unitOf(row.length_unit, form)
   if (row.max < 1 || row.max > COUNT_MAX) throw wrong(`needs a maximum from 1 to ${COUNT_MAX}`)
   if ((row.min ?? 0) > row.max) throw wrong('has a minimum above its maximum')
-  if (row.kind === 'x+n' && row.length !== 'fixed') throw wrong('of kind x+n must have a fixed length')
+  if (row.kind === 'x+n' && row.length !== 'fixed') {
+    throw wrong('of kind x+n must have a fixed length')
+  }
   dialect.known[field] = 1
   dialect.form[field] = form
   dialect.check[field] = check
@@ -161,7 +168,9 @@ function compileField(dialect: Dialect, spec: DialectSpec, field: number, row: F
   const halved = lengthCoding === 'bcd' || lengthCoding === 'binary'
   dialect.prefix[field] = PREFIX[lengthCoding]
   dialect.prefixBytes[field] = halved ? (digits + 1) >> 1 : digits
-  const largest = unit === UNIT.digits || form === FORM.characters ? row.max : bytesOf(form, row.max)
+  const largest = unit === UNIT.digits || form === FORM.characters
+    ? row.max
+    : bytesOf(form, row.max)
   const room = lengthCoding === 'binary' ? 256 ** ((digits + 1) >> 1) : 10 ** digits
   if (largest >= room) throw wrong(`has a maximum that its length prefix cannot hold`)
 }
@@ -184,7 +193,9 @@ function defaultCoding(spec: DialectSpec, row: FieldSpec): ValueCoding {
 
 function formOf(row: FieldSpec, coding: ValueCoding): number | null {
   const packed = coding === 'bcd-left' || coding === 'bcd-right'
-  if (row.kind === 'x+n') return packed ? FORM.signedBcd : coding === 'binary' ? null : FORM.characters
+  if (row.kind === 'x+n') {
+    return packed ? FORM.signedBcd : coding === 'binary' ? null : FORM.characters
+  }
   switch (coding) {
     case 'bcd-left':
       return FORM.bcdLeft
@@ -227,7 +238,10 @@ function unitOf(unit: LengthUnit | undefined, form: number): number {
   return form === FORM.hex ? UNIT.bytes : UNIT.digits
 }
 
-/** Bytes that `count` units take on the wire (count of x+n includes its sign; count of hex is bytes of value). */
+/**
+ * Bytes that `count` units take on the wire (count of x+n includes its sign; count of hex is bytes
+ * of value).
+ */
 export function bytesOf(form: number, count: number): number {
   switch (form) {
     case FORM.bcdLeft:

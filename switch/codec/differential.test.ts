@@ -1,6 +1,7 @@
 /**
- * The codec against the slow decoder of tests/: random messages and mutated bytes must give the same result in both, and
- * what was decoded must encode to the same bytes. Random, time-boxed; fast-check prints the seed of a failure.
+ * The codec against the slow decoder of tests/: random messages and mutated bytes must give the
+ * same result in both, and what was decoded must encode to the same bytes. Random, time-boxed;
+ * fast-check prints the seed of a failure.
  */
 import t from 'tap'
 import fc from 'fast-check'
@@ -22,31 +23,41 @@ const TIME_MS = 2500
 const digits = (min: number, max: number): fc.Arbitrary<string> =>
   fc.string({ unit: fc.constantFrom(...'0123456789'), minLength: min, maxLength: max })
 const hex = (min: number, max: number): fc.Arbitrary<string> =>
-  fc.uint8Array({ minLength: min, maxLength: max }).map((bytes) => Buffer.from(bytes).toString('hex').toUpperCase())
+  fc.uint8Array({ minLength: min, maxLength: max }).map((bytes) =>
+    Buffer.from(bytes).toString('hex').toUpperCase())
 const plain = (min: number, max: number): fc.Arbitrary<string> =>
-  fc.string({ unit: fc.constantFrom(...' AZaz09.,-/=$@[]{}\\^|~!'), minLength: min, maxLength: max })
+  fc.string({ unit: fc.constantFrom(...' AZaz09.,-/=$@[]{}\\^|~!'), minLength: min,
+    maxLength: max })
 
 /** Values of a field, up to 40 units where it is variable. */
 function valueOf(field: SlowField): fc.Arbitrary<string> {
   const max = field.prefix === '' ? field.max : Math.min(field.max, 40)
   const min = field.prefix === '' ? field.max : 0
   if (field.kind === 'n' || field.kind === 'z') return digits(min, max)
-  if (field.kind === 'x') return fc.tuple(fc.constantFrom('C', 'D'), digits(max - 1, max - 1)).map((two) => two.join(''))
+  if (field.kind === 'x') {
+    return fc.tuple(fc.constantFrom('C', 'D'), digits(max - 1, max - 1)).map((two) => two.join(''))
+  }
   if (field.kind === 'b') return hex(min, max)
   return plain(min, max)
 }
 
-/** MTIs of the 1987 standard: without a header, VisaNet messages of other versions could be taken for headers. */
+/**
+ * MTIs of the 1987 standard: without a header, VisaNet messages of other versions could be taken
+ * for headers.
+ */
 const mtis = digits(3, 3).map((rest) => `0${rest}`)
 
 function messages(fields: ReadonlyMap<number, SlowField>): fc.Arbitrary<SlowMessage> {
   const field = fc.constantFrom(...fields.values())
-  const entry = field.chain((one) => valueOf(one).map((value): [string, string] => [String(one.number), value]))
+  const entry =
+    field.chain((one) => valueOf(one).map((value): [string, string] => [String(one.number), value]))
   return fc.tuple(mtis, fc.array(entry, { maxLength: 30 }))
     .map(([mti, entries]) => ({ mti, fields: Object.fromEntries(entries) }))
 }
 
-const mutations = fc.array(fc.tuple(fc.nat(600), fc.nat(255), fc.constantFrom('set', 'drop', 'add')), { maxLength: 3 })
+const mutations =
+  fc.array(fc.tuple(fc.nat(600), fc.nat(255), fc.constantFrom('set', 'drop', 'add')),
+    { maxLength: 3 })
 
 function mutate(bytes: Buffer, changes: readonly (readonly [number, number, string])[]): Buffer {
   const out = [...bytes]
@@ -59,7 +70,9 @@ function mutate(bytes: Buffer, changes: readonly (readonly [number, number, stri
   return Buffer.from(out)
 }
 
-function fastDecode(dialect: Dialect, bytes: Uint8Array): { view: View; message: SlowMessage } | null {
+function fastDecode(
+  dialect: Dialect, bytes: Uint8Array,
+): { view: View; message: SlowMessage } | null {
   const view = new View(dialect)
   if (!walk(dialect, bytes, 0, bytes.length, view, new Fault())) return null
   const fields: Record<string, string> = {}
@@ -73,7 +86,9 @@ function encodeAgain(dialect: Dialect, view: View): Buffer | null {
   writer.begin(view.mti)
   const bitmap = bitmapVariant(view)
   if (bitmap !== null) writer.bitmaps(bitmap.count ?? 1, bitmap.hex === 'lower')
-  for (const field of view.fields()) writer.setText(field, view.text(field), fieldVariant(view, field) ?? undefined)
+  for (const field of view.fields()) {
+    writer.setText(field, view.text(field), fieldVariant(view, field) ?? undefined)
+  }
   return writer.finish()?.frame ?? null
 }
 
@@ -90,8 +105,12 @@ for (const { name, fields, build, decode } of pairs) {
       const bytes = build(message)
       const fast = fastDecode(dialect, bytes)
       if (fast === null) throw new Error('refused')
-      if (JSON.stringify(fast.message) !== JSON.stringify(decode(bytes))) throw new Error('decoders differ')
-      if (JSON.stringify(fast.message.fields) !== JSON.stringify(message.fields)) throw new Error('fields differ')
+      if (JSON.stringify(fast.message) !== JSON.stringify(decode(bytes))) {
+        throw new Error('decoders differ')
+      }
+      if (JSON.stringify(fast.message.fields) !== JSON.stringify(message.fields)) {
+        throw new Error('fields differ')
+      }
       const again = encodeAgain(dialect, fast.view)
       if (again === null || !again.equals(bytes)) throw new Error('bytes differ')
     }), { numRuns: 1500, interruptAfterTimeLimit: TIME_MS })
@@ -102,12 +121,17 @@ for (const { name, fields, build, decode } of pairs) {
     let taken = 0
     fc.assert(fc.property(messages(fields), mutations, (message, changes) => {
       const bytes = mutate(build(message), changes)
-      if (dialect.header !== null && bytes.length > 0 && bytes[0]! > 0x0f) return // reads as a header, not an MTI
-      // Only the real decoder knows headers, fields the slow table leaves out, and two readings of Visa DE61.
+      if (dialect.header !== null && bytes.length > 0 && bytes[0]! > 0x0f) {
+        return // reads as a header, not an MTI
+      }
+      // Only the real decoder knows headers, fields the slow table leaves out, and two readings of
+      // Visa DE61.
       const slow = decode(bytes)
       const fast = fastDecode(dialect, bytes)
       if (slow === null && fast !== null && onlyKnownHere(fast.message, fields, fast.view)) return
-      if (JSON.stringify(slow) !== JSON.stringify(fast?.message ?? null)) throw new Error('decoders differ')
+      if (JSON.stringify(slow) !== JSON.stringify(fast?.message ?? null)) {
+        throw new Error('decoders differ')
+      }
       if (fast === null) return
       taken++
       const again = encodeAgain(dialect, fast.view)
@@ -118,6 +142,9 @@ for (const { name, fields, build, decode } of pairs) {
   })
 }
 
-function onlyKnownHere(message: SlowMessage, fields: ReadonlyMap<number, SlowField>, view: View): boolean {
-  return view.bodyStart > 0 || Object.keys(message.fields).some((number) => !fields.has(Number(number)))
+function onlyKnownHere(
+  message: SlowMessage, fields: ReadonlyMap<number, SlowField>, view: View,
+): boolean {
+  return view.bodyStart > 0 ||
+    Object.keys(message.fields).some((number) => !fields.has(Number(number)))
 }

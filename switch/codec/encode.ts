@@ -1,6 +1,7 @@
 // hot path
 /**
- * Encodes one value as a dialect writes it. Used by MessageWriter only. The inverse of View.text and View.bytes.
+ * Encodes one value as a dialect writes it. Used by MessageWriter only. The inverse of View.text
+ * and View.bytes.
  */
 import { CHECK, FORM, PREFIX, bytesOf } from './dialect.ts'
 import type { Dialect } from './dialect.ts'
@@ -10,7 +11,10 @@ import {
   ASCII_PLAIN, ASCII_TO_EBCDIC, BCD_BYTE, HEX_VALUE, NIBBLE_ASCII, NIBBLE_ASCII_LOWER,
 } from './codings/tables.ts'
 
-/** Result of encoding a value: where it ends in the target and how many units it has, or why it could not be. */
+/**
+ * Result of encoding a value: where it ends in the target and how many units it has, or why it
+ * could not be.
+ */
 export interface Encoded {
   at: number
   count: number
@@ -31,7 +35,8 @@ export function encodeText(
       return encodeCharacters(dialect, field, text, fixed, target, at, out)
     case CHECK.asciiDigits:
     case CHECK.ebcdicDigits:
-      return encodeDigits(dialect, field, text, fixed, check === CHECK.ebcdicDigits ? 0xf0 : 0x30, target, at, out)
+      return encodeDigits(dialect, field, text, fixed, check === CHECK.ebcdicDigits ? 0xf0 : 0x30,
+        target, at, out)
     case CHECK.bcdDigits:
     case CHECK.bcdNibbles:
       return encodeNibbles(dialect, field, text, fixed, target, at, out, variant)
@@ -54,7 +59,9 @@ export function encodeBytes(
   if (check > CHECK.ebcdic && form !== FORM.hex) {
     return encodeTrackBytes(dialect, field, bytes, target, at, out)
   }
-  if (!fits(dialect, field, bytes.length, bytesOf(form, bytes.length), target, at, out)) return false
+  if (!fits(dialect, field, bytes.length, bytesOf(form, bytes.length), target, at, out)) {
+    return false
+  }
   if (form === FORM.hex) {
     const lower = variant?.hex === 'lower'
     for (let i = 0; i < bytes.length; i++) at = hexPair(target, at, bytes[i]!, check, lower)
@@ -217,7 +224,10 @@ function encodeSigned(
   return true
 }
 
-/** Encodes hexadecimal text (from `offset` on) as bytes, or as characters where the wire carries hexadecimal. */
+/**
+ * Encodes hexadecimal text (from `offset` on) as bytes, or as characters where the wire carries
+ * hexadecimal.
+ */
 function encodeHex(
   dialect: Dialect, field: number, text: string, offset: number, target: Uint8Array, start: number,
   out: Encoded, lower: boolean,
@@ -246,7 +256,9 @@ function nibbleAt(text: string, index: number): number {
   return code > 255 ? 255 : HEX_VALUE[code]!
 }
 
-function hexPair(target: Uint8Array, at: number, byte: number, check: number, lower: boolean): number {
+function hexPair(
+  target: Uint8Array, at: number, byte: number, check: number, lower: boolean,
+): number {
   const digits = lower ? NIBBLE_ASCII_LOWER : NIBBLE_ASCII
   const high = digits[byte >> 4]!
   const low = digits[byte & 15]!
@@ -256,9 +268,13 @@ function hexPair(target: Uint8Array, at: number, byte: number, check: number, lo
   return at + 2
 }
 
-/** Bytes of a track as they are on the wire, two nibbles each. Digits are set as text, so that they are checked. */
+/**
+ * Bytes of a track as they are on the wire, two nibbles each. Digits are set as text, so that they
+ * are checked.
+ */
 function encodeTrackBytes(
-  dialect: Dialect, field: number, bytes: Uint8Array, target: Uint8Array, start: number, out: Encoded,
+  dialect: Dialect, field: number, bytes: Uint8Array, target: Uint8Array, start: number,
+    out: Encoded,
 ): boolean {
   if (dialect.check[field] !== CHECK.bcdNibbles) return fail(out, 'not_digits')
   if (!fits(dialect, field, bytes.length * 2, bytes.length, target, start, out)) return false

@@ -1,11 +1,16 @@
 // hot path
 /**
- * Where and why bytes or values do not fit a dialect. Filled by walk() and MessageWriter, read by links, commands, logs.
+ * Where and why bytes or values do not fit a dialect. Filled by walk() and MessageWriter, read by
+ * links, commands, logs.
  *
- * One record is reused for many messages. It never holds content: a fault may be logged and answered to anybody.
+ * One record is reused for many messages. It never holds content: a fault may be logged and
+ * answered to anybody.
  */
 
-/** Every kind of fault, in the order in which a message is read. docs/reference and tests compare with this list. */
+/**
+ * Every kind of fault, in the order in which a message is read. docs/reference and tests compare
+ * with this list.
+ */
 export const FAULT_KINDS = [
   'none',
   'header_truncated',

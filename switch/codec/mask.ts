@@ -1,8 +1,9 @@
 /**
  * Masks the text of fields by their secrecy class, for logs, traces and tools.
  *
- * Fails closed: text that does not look like what its class expects is masked whole. The length is kept, because
- * structure is what a reader needs. Never returns its input for a class other than `no` unless there is nothing in it.
+ * Fails closed: text that does not look like what its class expects is masked whole. The length is
+ * kept, because structure is what a reader needs. Never returns its input for a class other than
+ * `no` unless there is nothing in it.
  */
 import type { Dialect } from './dialect.ts'
 import type { SecrecyClass } from './spec.ts'
@@ -11,13 +12,19 @@ const PAN_DIGITS_MIN = 13
 const PAN_DIGITS_MAX = 19
 const STAR = '*'
 
-/** First six and last four characters of a PAN, the rest as stars; shorter text as stars only (PCI DSS 3.4.1). */
+/**
+ * First six and last four characters of a PAN, the rest as stars; shorter text as stars only (PCI
+ * DSS 3.4.1).
+ */
 export function maskPan(text: string): string {
   if (text.length < PAN_DIGITS_MIN) return STAR.repeat(text.length)
   return text.slice(0, 6) + STAR.repeat(text.length - 10) + text.slice(-4)
 }
 
-/** A track with its PAN masked and everything after the separator as stars; as stars only when it has no PAN. */
+/**
+ * A track with its PAN masked and everything after the separator as stars; as stars only when it
+ * has no PAN.
+ */
 export function maskTrack(text: string): string {
   const found = /^%?B?([0-9]{13,19})[=D^]/.exec(text)
   if (found === null) return STAR.repeat(text.length)
@@ -27,6 +34,7 @@ export function maskTrack(text: string): string {
     STAR.repeat(text.length - found[0].length)
 }
 
+/** Text as its secrecy class lets it be shown, in its own length. */
 export function maskByClass(secrecy: SecrecyClass, text: string): string {
   switch (secrecy) {
     case 'no':
@@ -40,7 +48,10 @@ export function maskByClass(secrecy: SecrecyClass, text: string): string {
   }
 }
 
-/** Text of a field as it may be shown: by its class, and card numbers in private fields found by their check digit. */
+/**
+ * Text of a field as it may be shown: by its class, and card numbers in private fields found by
+ * their check digit.
+ */
 export function maskField(dialect: Dialect, field: number, text: string): string {
   const secrecy = dialect.secrecyOf(field)
   if (secrecy !== 'no') return maskByClass(secrecy, text)
@@ -48,7 +59,9 @@ export function maskField(dialect: Dialect, field: number, text: string): string
   return isPrivate(field) && dialect.shapeOf(field) === undefined ? maskCardNumbers(text) : text
 }
 
-/** Fields whose content the standard leaves to schemes and banks: a card number may turn up in them. */
+/**
+ * Fields whose content the standard leaves to schemes and banks: a card number may turn up in them.
+ */
 function isPrivate(field: number): boolean {
   return field === 34 || (field >= 43 && field <= 48) || (field >= 54 && field <= 63) ||
     (field >= 98 && field <= 127) || field > 128
@@ -57,8 +70,9 @@ function isPrivate(field: number): boolean {
 const HEX_MARK = 'hex:'
 
 /**
- * Masks stretches of digits that have the form of a card number: an issuer prefix in use, its usual length or the length
- * of the stretch, and a right check digit. In `hex:` text the digits are looked for as ASCII and EBCDIC characters.
+ * Masks stretches of digits that have the form of a card number: an issuer prefix in use, its usual
+ * length or the length of the stretch, and a right check digit. In `hex:` text the digits are
+ * looked for as ASCII and EBCDIC characters.
  */
 export function maskCardNumbers(text: string): string {
   if (!text.startsWith(HEX_MARK)) return text.replace(/[0-9]{13,}/g, (run) => maskRun(run))
@@ -79,7 +93,10 @@ function maskRun(digits: string): string {
   return out
 }
 
-/** First digits of card numbers: Visa, Mastercard, AmEx, Diners, JCB, UnionPay and the 6 and 9 ranges (ISO/IEC 7812). */
+/**
+ * First digits of card numbers: Visa, Mastercard, AmEx, Diners, JCB, UnionPay and the 6 and 9
+ * ranges (ISO/IEC 7812).
+ */
 const ISSUER_PREFIX = /^(?:4|5[0-8]|2[2-7]|3[0-9]|6|81|9)/
 
 /** Digits of a card number that begins at `at`; 0 when there is none. */
@@ -87,7 +104,9 @@ function cardNumberAt(digits: string, at: number): number {
   if (!ISSUER_PREFIX.test(digits.slice(at, at + 2))) return 0
   const rest = digits.length - at
   for (const length of at === 0 && rest <= PAN_DIGITS_MAX ? [rest] : [19, 16, 15]) {
-    if (length >= PAN_DIGITS_MIN && length <= rest && checkDigitRight(digits, at, length)) return length
+    if (length >= PAN_DIGITS_MIN && length <= rest && checkDigitRight(digits, at, length)) {
+      return length
+    }
   }
   return 0
 }

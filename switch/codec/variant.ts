@@ -1,7 +1,9 @@
 /**
- * What a message's bytes say beyond its values: how it deviates from what MessageWriter would write for them.
+ * What a message's bytes say beyond its values: how it deviates from what MessageWriter would write
+ * for them.
  *
- * Used by tools that show a message as text and must write the same bytes again. A link forwards bytes instead.
+ * Used by tools that show a message as text and must write the same bytes again. A link forwards
+ * bytes instead.
  */
 import { CHECK, FORM, UNIT, bytesOf } from './dialect.ts'
 import { HEX_VALUE, HEX_VALUE_EBCDIC } from './codings/tables.ts'
@@ -18,8 +20,12 @@ export function fieldVariant(view: View, field: number): WireVariant | null {
     const pad = padNibble(view, field)
     if (pad !== null && pad !== dialect.pad[field]) variant.pad = HEX_DIGITS[pad]!
   }
-  if ((check === CHECK.hexAscii || check === CHECK.hexEbcdic) && hasLowerCase(view, field)) variant.hex = 'lower'
-  if (dialect.prefixUnit[field] === UNIT.bytesOrDigits && prefixCountsDigits(view, field)) variant.unit = 'digits'
+  if ((check === CHECK.hexAscii || check === CHECK.hexEbcdic) && hasLowerCase(view, field)) {
+    variant.hex = 'lower'
+  }
+  if (dialect.prefixUnit[field] === UNIT.bytesOrDigits && prefixCountsDigits(view, field)) {
+    variant.unit = 'digits'
+  }
   return Object.keys(variant).length === 0 ? null : variant
 }
 

@@ -1,10 +1,12 @@
 // hot path
 /**
- * A message as positions: which fields are there and where each begins and ends in the frame. walk() fills it.
+ * A message as positions: which fields are there and where each begins and ends in the frame.
+ * walk() fills it.
  *
- * A View is reused for message after message (a link owns one, or takes one from a pool); it never copies the frame, so
- * whoever keeps a View keeps the frame's bytes unchanged. Text and bytes are made when asked for. A field that is not
- * there reads as an empty string, no bytes, or -1. It must never appear in a log: it shows everything.
+ * A View is reused for message after message (a link owns one, or takes one from a pool); it never
+ * copies the frame, so whoever keeps a View keeps the frame's bytes unchanged. Text and bytes are
+ * made when asked for. A field that is not there reads as an empty string, no bytes, or -1. It must
+ * never appear in a log: it shows everything.
  */
 import { CHECK, FIELD_MAX, FORM } from './dialect.ts'
 import type { Dialect } from './dialect.ts'
@@ -122,7 +124,10 @@ export class View {
     return this.frame.subarray(this.valueStarts[field]!, this.valueEnds[field]!)
   }
 
-  /** The value as bytes: not copied, except where the wire carries hexadecimal characters, which are decoded. */
+  /**
+   * The value as bytes: not copied, except where the wire carries hexadecimal characters, which are
+   * decoded.
+   */
   bytes(field: number): Uint8Array {
     if (!this.has(field)) return NO_BYTES
     const start = this.valueStarts[field]!
@@ -137,8 +142,9 @@ export class View {
   }
 
   /**
-   * The value as text: digits of n without packing nibble, characters with their padding, C or D before the digits of
-   * x+n, upper-case hexadecimal of b; `hex:` and hexadecimal where bytes are no plain text of the dialect.
+   * The value as text: digits of n without packing nibble, characters with their padding, C or D
+   * before the digits of x+n, upper-case hexadecimal of b; `hex:` and hexadecimal where bytes are
+   * no plain text of the dialect.
    */
   text(field: number): string {
     if (!this.has(field)) return ''
@@ -146,7 +152,10 @@ export class View {
     return length === 0 ? '' : SCRATCH.latin1Slice(0, length)
   }
 
-  /** A number of up to 15 digits, such as an amount in minor units; -1 when it is absent, longer, or not decimal. */
+  /**
+   * A number of up to 15 digits, such as an amount in minor units; -1 when it is absent, longer, or
+   * not decimal.
+   */
   digitsToNumber(field: number): number {
     if (!this.has(field)) return -1
     const check = this.dialect.check[field]!
@@ -220,7 +229,10 @@ function writeText(view: View, field: number): number {
   }
 }
 
-/** Text when every byte is printable in the character set and it does not look like our mark; else the mark and hex. */
+/**
+ * Text when every byte is printable in the character set and it does not look like our mark; else
+ * the mark and hex.
+ */
 function plain(frame: Uint8Array, start: number, stop: number, ebcdic: boolean): number {
   let good = 1
   if (ebcdic) {
@@ -252,7 +264,9 @@ function hexOf(frame: Uint8Array, start: number, stop: number, to: number): numb
   return to
 }
 
-function nibbles(frame: Uint8Array, start: number, count: number, right: boolean, to: number): number {
+function nibbles(
+  frame: Uint8Array, start: number, count: number, right: boolean, to: number,
+): number {
   let nibble = right ? count & 1 : 0
   for (let i = 0; i < count; i++, nibble++) {
     const byte = frame[start + (nibble >> 1)]!

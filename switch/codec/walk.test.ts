@@ -1,6 +1,6 @@
 /**
- * What walk() takes and refuses: one row per kind of fault, bytes written by hand. Also that no bytes, whatever they are,
- * make it throw or take longer than their length allows.
+ * What walk() takes and refuses: one row per kind of fault, bytes written by hand. Also that no
+ * bytes, whatever they are, make it throw or take longer than their length allows.
  */
 import t from 'tap'
 import fc from 'fast-check'
@@ -11,7 +11,8 @@ import { FAULT_KINDS, Fault } from './fault.ts'
 import { View } from './view.ts'
 import { walk } from './walk.ts'
 
-const dialects = new Map(dialectNames().map((name) => [name, compileDialect(loadDialectSpec(name))]))
+const dialects =
+  new Map(dialectNames().map((name) => [name, compileDialect(loadDialectSpec(name))]))
 const dialectOf = (name: string): Dialect => dialects.get(name)!
 
 const ascii = (text: string): string => Buffer.from(text, 'latin1').toString('hex')
@@ -72,7 +73,8 @@ for (const row of rows) {
 }
 
 t.test('every kind of fault that walk() reports has a row above', (t) => {
-  const writing = ['none', 'length_under_min', 'length_wrong', 'not_in_character_set', 'message_too_long']
+  const writing =
+    ['none', 'length_under_min', 'length_wrong', 'not_in_character_set', 'message_too_long']
   const covered = new Set(rows.map((row) => row.kind))
   t.same(FAULT_KINDS.filter((kind) => !covered.has(kind) && !writing.includes(kind)), [])
   t.end()
@@ -127,7 +129,9 @@ t.test('any bytes are taken or refused without throwing, and a fault lies inside
     const mti = { ascii: '30323030', ebcdic: 'F0F2F0F0', bcd: '0200' }[dialect.mtiCoding]
     fc.assert(fc.property(fc.boolean(), fc.uint8Array({ maxLength: 300 }), (headed, tail) => {
       const bytes = Buffer.concat([Buffer.from(headed ? mti : '', 'hex'), tail])
-      if (!walk(dialect, bytes, 0, bytes.length, view, fault)) return fault.offset >= 0 && fault.offset <= bytes.length
+      if (!walk(dialect, bytes, 0, bytes.length, view, fault)) {
+        return fault.offset >= 0 && fault.offset <= bytes.length
+      }
       for (const field of view.fields()) view.text(field)
       return true
     }), { numRuns: 2000, interruptAfterTimeLimit: 600 })

@@ -1,7 +1,8 @@
 // hot path
 /**
- * Reads a message into positions: header, MTI, bitmaps, then every field that a bit announces, checked as the dialect
- * says. Called by links for each frame and by tools. Allocates nothing, throws nothing, copies nothing.
+ * Reads a message into positions: header, MTI, bitmaps, then every field that a bit announces,
+ * checked as the dialect says. Called by links for each frame and by tools. Allocates nothing,
+ * throws nothing, copies nothing.
  *
  * ISO 8583:1987 clause 4.4 (MTI, bitmaps, fields in ascending order).
  */
@@ -14,8 +15,8 @@ import {
 } from './codings/tables.ts'
 
 /**
- * Fills `view` with the positions of the message in frame[start, end) and returns true; or fills `fault` (kind, field,
- * offset in the frame) and returns false, and the view then shows nothing.
+ * Fills `view` with the positions of the message in frame[start, end) and returns true; or fills
+ * `fault` (kind, field, offset in the frame) and returns false, and the view then shows nothing.
  */
 export function walk(
   dialect: Dialect, frame: Uint8Array, start: number, end: number, view: View, fault: Fault,
@@ -84,8 +85,8 @@ function readDigits(frame: Uint8Array, at: number, count: number, zero: number):
 }
 
 /**
- * Reads one to three bitmaps into view.bits, with the continuation bits (1, and 65 where three are allowed) cleared.
- * Returns the offset after them, -1 with the fault filled.
+ * Reads one to three bitmaps into view.bits, with the continuation bits (1, and 65 where three are
+ * allowed) cleared. Returns the offset after them, -1 with the fault filled.
  */
 function readBitmaps(
   dialect: Dialect, frame: Uint8Array, start: number, end: number, view: View, fault: Fault,
@@ -107,7 +108,8 @@ function readBitmaps(
       return -1
     }
     const first = view.bits[count * 2]!
-    // Bit 1 announces the second bitmap. Bit 65 announces a third only where the dialect has one, else it is a field.
+    // Bit 1 announces the second bitmap. Bit 65 announces a third only where the dialect has one,
+    // else it is a field.
     more = first < 0 && (count === 0 || (count === 1 && dialect.bitmapCount === 3))
     if (more) view.bits[count * 2] = first & 0x7fffffff
     at += dialect.bitmapBytes
@@ -121,7 +123,8 @@ function readBitmap(
   dialect: Dialect, frame: Uint8Array, at: number, bits: Int32Array, index: number,
 ): boolean {
   if (dialect.bitmapBytes === 8) {
-    bits[index] = (frame[at]! << 24) | (frame[at + 1]! << 16) | (frame[at + 2]! << 8) | frame[at + 3]!
+    bits[index] = (frame[at]! << 24) | (frame[at + 1]! << 16) | (frame[at + 2]! << 8) |
+      frame[at + 3]!
     bits[index + 1] =
       (frame[at + 4]! << 24) | (frame[at + 5]! << 16) | (frame[at + 6]! << 8) | frame[at + 7]!
     return true
@@ -164,7 +167,8 @@ function walkField(
   view.valueStarts[field] = at
   view.valueEnds[field] = stop
   view.counts[field] = count
-  if (dialect.check[field]! > CHECK.ebcdic && !checkValue(dialect, frame, at, stop, field, count, fault)) {
+  if (dialect.check[field]! > CHECK.ebcdic &&
+    !checkValue(dialect, frame, at, stop, field, count, fault)) {
     return -1
   }
   return stop
@@ -273,7 +277,10 @@ function checkHex(
   return isHex(frame, start, stop, table) || fault.refuse('not_hex', field, start)
 }
 
-/** Both cases of letters are read, but one case per value, so that the same bytes can be written again. */
+/**
+ * Both cases of letters are read, but one case per value, so that the same bytes can be written
+ * again.
+ */
 function isHex(frame: Uint8Array, start: number, stop: number, table: Uint8Array): boolean {
   let upper = false
   let lower = false

@@ -1,6 +1,6 @@
 /**
- * What MessageWriter writes: setters in any order, filling, refusals by kind, positions of fields, forwarding. Expected
- * bytes are written by hand.
+ * What MessageWriter writes: setters in any order, filling, refusals by kind, positions of fields,
+ * forwarding. Expected bytes are written by hand.
  */
 import t from 'tap'
 import { loadDialectSpec } from '../../config/dialects.ts'
@@ -11,9 +11,11 @@ import { walk } from './walk.ts'
 import { MessageWriter, splice } from './writer.ts'
 
 const names = ['cups', 'cups-pos', 'visa', 'mastercard', 'iso87-ascii', 'iso87-binary'] as const
-const dialects = Object.fromEntries(names.map((name) => [name, compileDialect(loadDialectSpec(name))]))
+const dialects =
+  Object.fromEntries(names.map((name) => [name, compileDialect(loadDialectSpec(name))]))
 const dialectOf = (name: (typeof names)[number]) => dialects[name]!
-const hexOf = (bytes: Uint8Array | undefined): string => Buffer.from(bytes ?? []).toString('hex').toUpperCase()
+const hexOf = (bytes: Uint8Array | undefined): string =>
+  Buffer.from(bytes ?? []).toString('hex').toUpperCase()
 const ascii = (text: string): string => hexOf(Buffer.from(text, 'latin1'))
 
 const written = [
@@ -138,7 +140,8 @@ t.test('a message that does not fit the bound is refused', (t) => {
 
 t.test('fields are copied as bytes, pad nibble and lower-case letters included', (t) => {
   const dialect = dialectOf('cups-pos')
-  const bytes = Buffer.from('0200 4000000000000000 19 6225188000051688123F'.replaceAll(' ', ''), 'hex')
+  const bytes =
+    Buffer.from('0200 4000000000000000 19 6225188000051688123F'.replaceAll(' ', ''), 'hex')
   const view = new View()
   t.ok(walk(dialect, bytes, 0, bytes.length, view, new Fault()))
   const writer = new MessageWriter(dialect, 2048)
@@ -156,7 +159,8 @@ t.test('fields are copied as bytes, pad nibble and lower-case letters included',
 
 t.test('bytes are set where the wire has bytes, or hexadecimal of bytes', (t) => {
   const block = Buffer.from('0123456789ABCDEF', 'hex')
-  for (const [name, hex] of [['visa', hexOf(block)], ['iso87-ascii', ascii(hexOf(block))]] as const) {
+  for (const [name, hex] of [['visa', hexOf(block)],
+    ['iso87-ascii', ascii(hexOf(block))]] as const) {
     const writer = new MessageWriter(dialectOf(name), 2048)
     writer.begin('0200')
     t.ok(writer.setBytes(52, block))

@@ -1,11 +1,13 @@
 // hot path
 /**
- * Builds a message of one dialect from text and bytes, or forwards one with a few fields changed and every other byte
- * as it came. Called by links, simulators and tools; one writer is reused for many messages, one at a time.
+ * Builds a message of one dialect from text and bytes, or forwards one with a few fields changed
+ * and every other byte as it came. Called by links, simulators and tools; one writer is reused for
+ * many messages, one at a time.
  *
- * Values are encoded into a scratch buffer when they are set, in any order; finish() lays header, MTI, bitmaps and the
- * fields in ascending order into a fresh buffer. Nothing is thrown: a value that the dialect cannot carry makes its
- * setter return false with `fault` filled, and finish() then returns null.
+ * Values are encoded into a scratch buffer when they are set, in any order; finish() lays header,
+ * MTI, bitmaps and the fields in ascending order into a fresh buffer. Nothing is thrown: a value
+ * that the dialect cannot carry makes its setter return false with `fault` filled, and finish()
+ * then returns null.
  */
 import { FIELD_MAX, FORM, UNIT, bytesOf } from './dialect.ts'
 import type { Dialect } from './dialect.ts'
@@ -25,7 +27,10 @@ export interface Produced {
   readonly end: number
 }
 
-/** Variants of the wire that carry no meaning and must survive decode and encode. All default to what we write. */
+/**
+ * Variants of the wire that carry no meaning and must survive decode and encode. All default to
+ * what we write.
+ */
 export interface WireVariant {
   /** Nibble that fills an odd BCD count, one hexadecimal digit. */
   pad?: string
@@ -36,6 +41,7 @@ export interface WireVariant {
 }
 
 const NO_BYTES = Buffer.alloc(0)
+const NO_POSITIONS = new Int32Array(0)
 
 export class MessageWriter {
   readonly fault: Fault
@@ -44,17 +50,23 @@ export class MessageWriter {
   /** Encoded field (prefix and value) in #scratch. */
   readonly #starts: Int32Array
   readonly #ends: Int32Array
-  /** Offset of each field and of its value in the message that finish() produced; -1 when it is not in it. */
+  /**
+   * Offset of each field and of its value in the message that finish() produced; -1 when it is not
+   * in it.
+   */
   readonly #positions: Int32Array
   readonly #valuePositions: Int32Array
-  /** Fields set in #scratch, and fields taken from #base. */
+  /** Fields set in #scratch, and fields taken from the forwarded message. */
   readonly #set: Int32Array
   readonly #kept: Int32Array
   readonly #encoded: Encoded
   #used: number
   #failed: boolean
   #mti: number
-  #base: View | null
+  /** The message that is forwarded: its frame and where its fields begin and end. */
+  #baseFrame: Uint8Array
+  #baseStarts: Int32Array
+  #baseEnds: Int32Array
   #header: Uint8Array
   #bitmapCountMin: number
   #bitmapLower: boolean
@@ -74,7 +86,9 @@ export class MessageWriter {
     this.#used = 0
     this.#failed = false
     this.#mti = 0
-    this.#base = null
+    this.#baseFrame = NO_BYTES
+    this.#baseStarts = NO_POSITIONS
+    this.#baseEnds = NO_POSITIONS
     this.#header = NO_BYTES
     this.#bitmapCountMin = 1
     this.#bitmapLower = false
@@ -86,12 +100,18 @@ export class MessageWriter {
     this.setMti(mti)
   }
 
-  /** Starts from a received message of the same dialect; its frame must not change before finish(). */
+  /**
+   * Starts from a received message of the same dialect; its frame must not change before finish().
+   */
   beginFrom(view: View): void {
     this.#restart()
-    if (view.dialect !== this.#dialect) throw new Error('a message can only be forwarded in its own dialect')
+    if (view.dialect !== this.#dialect) {
+      throw new Error('a message can only be forwarded in its own dialect')
+    }
     this.#mti = view.mtiNumber
-    this.#base = view
+    this.#baseFrame = view.frame
+    this.#baseStarts = view.starts
+    this.#baseEnds = view.valueEnds
     this.#kept.set(view.bits)
     this.#header = view.header()
     this.#bitmapCountMin = view.bitmapCount
@@ -104,7 +124,7 @@ export class MessageWriter {
     this.#kept.fill(0)
     this.#used = 0
     this.#failed = false
-    this.#base = null
+    this.#baseFrame = NO_BYTES
     this.#header = NO_BYTES
     this.#bitmapCountMin = 1
     this.#bitmapLower = false
@@ -112,7 +132,9 @@ export class MessageWriter {
 
   setMti(mti: string): boolean {
     const number = mti.length === 4 ? Number(mti) : NaN
-    if (!Number.isInteger(number) || number < 0 || number > 9999) return this.#refuse('mti_not_digits', 0)
+    if (!Number.isInteger(number) || number < 0 || number > 9999) {
+      return this.#refuse('mti_not_digits', 0)
+    }
     this.#mti = number
     return true
   }
@@ -122,15 +144,17 @@ export class MessageWriter {
     this.#header = bytes ?? NO_BYTES
   }
 
-  /** Keeps `count` bitmaps even when no field needs the last one, and their letters in lower case. */
+  /**
+   * Keeps `count` bitmaps even when no field needs the last one, and their letters in lower case.
+   */
   bitmaps(count: number, lower: boolean): void {
     this.#bitmapCountMin = Math.max(1, Math.min(count, this.#dialect.bitmapCount))
     this.#bitmapLower = lower
   }
 
   /**
-   * Sets a field from its text (View.text and its inverse). Fixed n is filled with zeros on the left, fixed text with
-   * blanks on the right; longer text is refused.
+   * Sets a field from its text (View.text and its inverse). Fixed n is filled with zeros on the
+   * left, fixed text with blanks on the right; longer text is refused.
    */
   setText(field: number, text: string, variant?: WireVariant): boolean {
     const start = this.#open(field)
@@ -151,13 +175,20 @@ export class MessageWriter {
     return this.#close(field, start, variant)
   }
 
-  /** Takes a field, prefix and value, as it stands in another message of the same dialect. False when it is absent. */
+  /**
+   * Takes a field, prefix and value, as it stands in another message of the same dialect. False
+   * when it is absent.
+   */
   copy(view: View, field: number): boolean {
-    if (view.dialect !== this.#dialect) throw new Error('a field can only be copied within one dialect')
+    if (view.dialect !== this.#dialect) {
+      throw new Error('a field can only be copied within one dialect')
+    }
     const start = view.fieldStart(field)
     if (start < 0) return false
     const stop = view.valueEnd(field)
-    if (this.#used + stop - start > this.#scratch.length) return this.#refuse('message_too_long', field)
+    if (this.#used + stop - start > this.#scratch.length) {
+      return this.#refuse('message_too_long', field)
+    }
     let at = this.#used
     this.#starts[field] = at
     for (let from = start; from < stop; from++) this.#scratch[at++] = view.frame[from]!
@@ -178,7 +209,10 @@ export class MessageWriter {
     return (((this.#set[index]! | this.#kept[index]!) >>> (31 - ((field - 1) & 31))) & 1) === 1
   }
 
-  /** Offset of a field, prefix included, in the message that finish() produced; -1 when it is not in it. */
+  /**
+   * Offset of a field, prefix included, in the message that finish() produced; -1 when it is not in
+   * it.
+   */
   positionOf(field: number): number {
     return this.#positions[field] ?? -1
   }
@@ -215,7 +249,10 @@ export class MessageWriter {
     return false
   }
 
-  /** Where the value of a field may begin in #scratch (its prefix goes before it); -1 when it cannot be set. */
+  /**
+   * Where the value of a field may begin in #scratch (its prefix goes before it); -1 when it cannot
+   * be set.
+   */
   #open(field: number): number {
     if (this.#dialect.known[field] !== 1) {
       this.#refuse('field_not_in_dialect', field)
@@ -232,7 +269,8 @@ export class MessageWriter {
       const packed = form === FORM.bcdLeft || form === FORM.bcdRight
       const count = this.#encoded.count
       const inBytes = packed && unit !== UNIT.digits && variant?.unit !== 'digits'
-      writePrefix(this.#dialect, field, inBytes ? bytesOf(form, count) : count, this.#scratch, start)
+      writePrefix(this.#dialect, field, inBytes ? bytesOf(form, count) : count, this.#scratch,
+        start)
     }
     this.#starts[field] = start
     this.#ends[field] = this.#encoded.at
@@ -263,7 +301,7 @@ export class MessageWriter {
         const bit = Math.clz32(word)
         word &= ~(0x80000000 >>> bit)
         const field = index * 32 + bit + 1
-        if (this.#isKept(field)) size += this.#base!.valueEnds[field]! - this.#base!.starts[field]!
+        if (this.#isKept(field)) size += this.#baseEnds[field]! - this.#baseStarts[field]!
         else size += this.#ends[field]! - this.#starts[field]!
       }
     }
@@ -274,7 +312,10 @@ export class MessageWriter {
     return ((this.#kept[(field - 1) >> 5]! >>> (31 - ((field - 1) & 31))) & 1) === 1
   }
 
-  /** Copies the fields in order; neighbours that also lie side by side in their source are copied in one go. */
+  /**
+   * Copies the fields in order; neighbours that also lie side by side in their source are copied in
+   * one go.
+   */
   #writeFields(frame: Buffer, fieldsStart: number): void {
     this.#positions.fill(-1)
     this.#valuePositions.fill(-1)
@@ -289,9 +330,9 @@ export class MessageWriter {
         word &= ~(0x80000000 >>> bit)
         const field = index * 32 + bit + 1
         const kept = this.#isKept(field)
-        const next: Uint8Array = kept ? this.#base!.frame : this.#scratch
-        const start = kept ? this.#base!.starts[field]! : this.#starts[field]!
-        const stop = kept ? this.#base!.valueEnds[field]! : this.#ends[field]!
+        const next: Uint8Array = kept ? this.#baseFrame : this.#scratch
+        const start = kept ? this.#baseStarts[field]! : this.#starts[field]!
+        const stop = kept ? this.#baseEnds[field]! : this.#ends[field]!
         if (next !== source || start !== to) {
           at = copyRun(frame, at, source, from, to)
           source = next
@@ -372,8 +413,13 @@ export function bitmapIsLower(view: View): boolean {
 /** One change of a forwarded message: field, and its new text or bytes, or null to leave it out. */
 export type Change = readonly [field: number, value: string | Uint8Array | null]
 
-/** Forwards `view` with some fields changed and every other byte as it came; null with writer.fault filled. */
-export function splice(writer: MessageWriter, view: View, changes: readonly Change[]): Produced | null {
+/**
+ * Forwards `view` with some fields changed and every other byte as it came; null with writer.fault
+ * filled.
+ */
+export function splice(
+  writer: MessageWriter, view: View, changes: readonly Change[],
+): Produced | null {
   writer.beginFrom(view)
   for (let i = 0; i < changes.length; i++) {
     const change = changes[i]!

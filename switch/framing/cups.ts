@@ -1,12 +1,14 @@
 /**
- * The header of the CUPS host link, 46 bytes (hosted-issuer links: 41, without reject code), and its framings:
- * `cups` finds the end of a frame from the header's own total length, `cups4` from four digits before it.
+ * The header of the CUPS host link, 46 bytes (hosted-issuer links: 41, without reject code), and
+ * its framings: `cups` finds the end of a frame from the header's own total length, `cups4` from
+ * four digits before it.
  *
  *   0 length 2E | 1 flag, version | 2 total length n4 | 6 destination 11 | 17 source 11 | 28 reserved 3
  *   31 batch 1 | 32 transaction information 8 | 40 user information 1 | 41 reject code n5
  *
- * A rejected message is a new header with a reject code, then our whole message with its own header: 92 bytes stand
- * before its MTI. Layout: six independent public implementations agree. Used through framings.ts.
+ * A rejected message is a new header with a reject code, then our whole message with its own
+ * header: 92 bytes stand before its MTI. Layout: six independent public implementations agree. Used
+ * through framings.ts.
  */
 import { ENVELOPE_INVALID, LENGTH_NOT_DECIMAL, LENGTH_OUT_OF_RANGE } from './framer.ts'
 import type { Cut } from './framer.ts'
@@ -53,7 +55,9 @@ function totalLength(bytes: Uint8Array, at: number): number {
   for (let i = 0; i < TOTAL_DIGITS; i++) {
     const byte = bytes[at + TOTAL_AT + i] ?? 0
     if (byte === BLANK && digits > 0 && digits === i) {
-      for (let rest = i; rest < TOTAL_DIGITS; rest++) if (bytes[at + TOTAL_AT + rest] !== BLANK) return -1
+      for (let rest = i; rest < TOTAL_DIGITS; rest++) {
+        if (bytes[at + TOTAL_AT + rest] !== BLANK) return -1
+      }
       return value
     }
     if (byte < ZERO || byte > ZERO + 9) return -1
@@ -110,26 +114,35 @@ function reply(envelope: Uint8Array): Buffer {
 function textOf(bytes: Uint8Array): string {
   const plain = bytes.every((byte) => byte >= 0x20 && byte <= 0x7e)
   const text = Buffer.from(bytes).toString('latin1')
-  return plain && !text.startsWith('hex:') ? text : `hex:${Buffer.from(bytes).toString('hex').toUpperCase()}`
+  return plain && !text.startsWith('hex:')
+    ? text
+    : `hex:${Buffer.from(bytes).toString('hex').toUpperCase()}`
 }
 
-/** Inverse of textOf, blanks on the right; null when it is longer than `bytes` or no text of ours. */
+/**
+ * Inverse of textOf, blanks on the right; null when it is longer than `bytes` or no text of ours.
+ */
 function bytesOfText(text: string, bytes: number): Buffer | null {
   const hex = text.startsWith('hex:')
   if (hex ? !/^hex:([0-9A-Fa-f]{2})*$/.test(text) : !/^[ -~]*$/.test(text)) return null
-  const value = hex ? Buffer.from(text.slice(4), 'hex') : Buffer.from(text.padEnd(bytes, ' '), 'latin1')
+  const value = hex
+    ? Buffer.from(text.slice(4), 'hex')
+    : Buffer.from(text.padEnd(bytes, ' '), 'latin1')
   return value.length === bytes ? value : null
 }
 
 function describeOne(
-  header: Uint8Array, at: number, prefix: string, total: number | undefined, out: Record<string, string>,
+  header: Uint8Array, at: number, prefix: string, total: number | undefined, out: Record<string,
+    string>,
 ): void {
   const size = headerBytes(header, at)
   out[`${prefix}header_length`] = String(header[at] ?? 0)
   for (const [name, offset, bytes, coding] of PARTS) {
     if (size === CUPD_HEADER_BYTES && offset >= CUPD_HEADER_BYTES) continue
     const value = header.subarray(at + offset, at + offset + bytes)
-    out[prefix + name] = coding === 'hex' ? Buffer.from(value).toString('hex').toUpperCase() : textOf(value)
+    out[prefix + name] = coding === 'hex'
+      ? Buffer.from(value).toString('hex').toUpperCase()
+      : textOf(value)
   }
   const sent = textOf(header.subarray(at + TOTAL_AT, at + TOTAL_AT + TOTAL_DIGITS))
   if (total !== undefined && sent !== String(total).padStart(TOTAL_DIGITS, '0')) {
@@ -173,8 +186,8 @@ function parse(record: EnvelopeRecord): Buffer | null {
 }
 
 /**
- * Header checks of the receiving side, in the order of the reject codes. `ownId` and `peerIds` are blank padded to 11
- * characters by the caller's configuration or not at all; `totalMax` in bytes.
+ * Header checks of the receiving side, in the order of the reject codes. `ownId` and `peerIds` are
+ * blank padded to 11 characters by the caller's configuration or not at all; `totalMax` in bytes.
  */
 export function cupsHeaderFault(
   envelope: Uint8Array, messageBytes: number, ownId: string, peerId: string, totalMax: number,
@@ -183,15 +196,21 @@ export function cupsHeaderFault(
   const version = (envelope[1] ?? 0) & 0x7f
   if (version !== 1 && version !== 2) return '00025'
   const total = totalLength(envelope, 0)
-  if (total < CUPD_HEADER_BYTES || total > totalMax || total !== envelope.length + messageBytes) return '00035'
-  const id = (at: number): string => Buffer.from(envelope.subarray(at, at + 11)).toString('latin1').trimEnd()
+  if (total < CUPD_HEADER_BYTES || total > totalMax || total !== envelope.length + messageBytes) {
+    return '00035'
+  }
+  const id = (at: number): string =>
+    Buffer.from(envelope.subarray(at, at + 11)).toString('latin1').trimEnd()
   if (ownId !== '' && id(6) !== ownId.trimEnd()) return '00045'
   return peerId !== '' && id(17) !== peerId.trimEnd() ? '00055' : '00000'
 }
 
-/** The header that rejects a whole message (with its own header) which the caller sends after it. */
+/**
+ * The header that rejects a whole message (with its own header) which the caller sends after it.
+ */
 export function cupsRejectHeader(requestEnvelope: Uint8Array, code: CupsHeaderFault): Buffer {
-  const answer = reply(requestEnvelope.subarray(0, headerBytes(requestEnvelope, 0) || CUPS_HEADER_BYTES))
+  const answer =
+    reply(requestEnvelope.subarray(0, headerBytes(requestEnvelope, 0) || CUPS_HEADER_BYTES))
   const header = Buffer.alloc(CUPS_HEADER_BYTES, ZERO)
   header.set(answer.subarray(0, Math.min(answer.length, REJECT_AT)))
   header[0] = CUPS_HEADER_BYTES
@@ -210,7 +229,8 @@ export const cupsEnvelope: Envelope = {
 }
 
 function isZeros(bytes: Uint8Array, at: number): boolean {
-  return bytes[at] === ZERO && bytes[at + 1] === ZERO && bytes[at + 2] === ZERO && bytes[at + 3] === ZERO
+  return bytes[at] === ZERO && bytes[at + 1] === ZERO && bytes[at + 2] === ZERO &&
+    bytes[at + 3] === ZERO
 }
 
 /** Frames that begin with the header: its length byte and its total length are the prefix. */

@@ -1,5 +1,6 @@
 /**
- * What stands between the length prefix and the message: nothing, a TPDU, a TPDU and an application header.
+ * What stands between the length prefix and the message: nothing, a TPDU, a TPDU and an application
+ * header.
  *
  *   TPDU (ISO 8583 POS links, five bytes):  60 | destination (2) | source (2)
  *   application header (UnionPay POS, six bytes): class, version, status and requirement nibbles, software version
@@ -11,7 +12,10 @@ import type { EnvelopeRecord } from './framing.ts'
 export interface Envelope {
   /** Bytes in a request. */
   readonly bytes: number
-  /** Bytes of the envelope in bytes[start, end), -3 when there is not enough or it contradicts itself. */
+  /**
+   * Bytes of the envelope in bytes[start, end), -3 when there is not enough or it contradicts
+   * itself.
+   */
   measure(bytes: Uint8Array, start: number, end: number): number
   reply(envelope: Uint8Array): Buffer
   describe(envelope: Uint8Array, messageBytes: number | undefined): Record<string, string>
@@ -23,7 +27,9 @@ export interface Envelope {
 
 const TPDU_BYTES = 5
 const APPLICATION_HEADER_BYTES = 6
-/** Sent when nothing else is known: destination and source zero; application class 60, version 31. */
+/**
+ * Sent when nothing else is known: destination and source zero; application class 60, version 31.
+ */
 const TPDU_DEFAULT = '6000000000'
 const APPLICATION_HEADER_DEFAULT = '603100000000'
 
@@ -33,10 +39,17 @@ function upperHex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex').toUpperCase()
 }
 
-/** Bytes of a hexadecimal part, or of its default when it is absent; null when it has another length. */
-export function hexPart(record: EnvelopeRecord, name: string, bytes: number, absent: string): Buffer | null {
+/**
+ * Bytes of a hexadecimal part, or of its default when it is absent; null when it has another
+ * length.
+ */
+export function hexPart(
+  record: EnvelopeRecord, name: string, bytes: number, absent: string,
+): Buffer | null {
   const text = record[name] ?? absent
-  if (typeof text !== 'string' || text.length !== bytes * 2 || !/^[0-9A-Fa-f]*$/.test(text)) return null
+  if (typeof text !== 'string' || text.length !== bytes * 2 || !/^[0-9A-Fa-f]*$/.test(text)) {
+    return null
+  }
   return Buffer.from(text, 'hex')
 }
 
@@ -68,7 +81,9 @@ export const tpduEnvelope: Envelope = {
 export const tpduAndApplicationHeader: Envelope = {
   bytes: TPDU_BYTES + APPLICATION_HEADER_BYTES,
   measure: (_bytes, start, end) =>
-    end - start < TPDU_BYTES + APPLICATION_HEADER_BYTES ? -3 : TPDU_BYTES + APPLICATION_HEADER_BYTES,
+    end - start < TPDU_BYTES + APPLICATION_HEADER_BYTES
+      ? -3
+      : TPDU_BYTES + APPLICATION_HEADER_BYTES,
   reply: (envelope) => Buffer.concat([swapTpdu(envelope), envelope.subarray(TPDU_BYTES)]),
   describe: (envelope) => ({
     tpdu: upperHex(envelope.subarray(0, TPDU_BYTES)),
@@ -76,7 +91,8 @@ export const tpduAndApplicationHeader: Envelope = {
   }),
   parse: (record) => {
     const tpdu = hexPart(record, 'tpdu', TPDU_BYTES, TPDU_DEFAULT)
-    const header = hexPart(record, 'app_header', APPLICATION_HEADER_BYTES, APPLICATION_HEADER_DEFAULT)
+    const header =
+      hexPart(record, 'app_header', APPLICATION_HEADER_BYTES, APPLICATION_HEADER_DEFAULT)
     return tpdu === null || header === null ? null : Buffer.concat([tpdu, header])
   },
   stamp: nothing,

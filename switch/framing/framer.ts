@@ -1,10 +1,12 @@
 // hot path
 /**
- * Cuts a byte stream into frames, whichever way TCP cut it before: the same bytes give the same frames.
+ * Cuts a byte stream into frames, whichever way TCP cut it before: the same bytes give the same
+ * frames.
  *
- * A frame that lies whole in a chunk is handed over in place. Only a frame that is cut keeps a buffer, of exactly its
- * size once its length is known, so an idle connection holds none. A length beyond the bound is a fault when its prefix
- * is complete, before anything is buffered for it. Made by each framing; fed by the link from its socket.
+ * A frame that lies whole in a chunk is handed over in place. Only a frame that is cut keeps a
+ * buffer, of exactly its size once its length is known, so an idle connection holds none. A length
+ * beyond the bound is a fault when its prefix is complete, before anything is buffered for it. Made
+ * by each framing; fed by the link from its socket.
  */
 import type { FrameConsumer, Framer, FramingFault } from './framing.ts'
 
@@ -19,7 +21,9 @@ export interface Cut {
   readonly prefixBytes: number
   /** Bytes of the prefix that are not part of the frame's envelope or message. */
   readonly skipBytes: number
-  /** Bytes of a keep-alive with nothing after it, recognised in the prefix; 0 when `at` begins none. */
+  /**
+   * Bytes of a keep-alive with nothing after it, recognised in the prefix; 0 when `at` begins none.
+   */
   keepAliveBytes(bytes: Uint8Array, at: number): number
   /** Whether a complete frame is one that only keeps the connection open. */
   isIdle(bytes: Uint8Array, start: number, end: number): boolean
@@ -36,7 +40,10 @@ const PREFIX_BYTES_MAX = 8
 export class StreamFramer implements Framer {
   readonly #cut: Cut
   readonly #frameBytesMax: number
-  /** The start of a frame whose rest has not come: first its prefix, then a buffer of the frame's size. */
+  /**
+   * The start of a frame whose rest has not come: first its prefix, then a buffer of the frame's
+   * size.
+   */
   #pending: Uint8Array
   #held: number
   #frameBytes: number

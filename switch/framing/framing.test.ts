@@ -1,6 +1,7 @@
 /**
- * Facts about framings: what a frame is, what keeps a line open, what is refused, and that the way TCP cuts the bytes
- * changes nothing. Frames are written by hand or by the few lines of `frame` below, never by the code under test.
+ * Facts about framings: what a frame is, what keeps a line open, what is refused, and that the way
+ * TCP cuts the bytes changes nothing. Frames are written by hand or by the few lines of `frame`
+ * below, never by the code under test.
  */
 import t from 'tap'
 import fc from 'fast-check'
@@ -16,7 +17,8 @@ const APP = '603100310730'
 /** A CUPS header around `bytes` of message, as the layout table says. */
 function cupsHeader(total: number, reject = '00000', bytes = 46): Buffer {
   return Buffer.concat([
-    Buffer.from([bytes, 2]), Buffer.from(String(total).padStart(4, '0') + '00010000   ' + '03050001   ', 'latin1'),
+    Buffer.from([bytes, 2]),
+      Buffer.from(String(total).padStart(4, '0') + '00010000   ' + '03050001   ', 'latin1'),
     Buffer.from('00000000', 'hex'), Buffer.from('00000000', 'latin1'), Buffer.from([0]),
     Buffer.from(bytes === 46 ? reject : '', 'latin1'),
   ])
@@ -45,13 +47,17 @@ interface Cut {
   readonly fault: string
 }
 
-/** What a framer makes of pieces: frames as hexadecimal of envelope and message, keep-alives as `idle`. */
+/**
+ * What a framer makes of pieces: frames as hexadecimal of envelope and message, keep-alives as
+ * `idle`.
+ */
 function cut(name: FramingName, pieces: readonly Buffer[], frameBytesMax = 4096): Cut {
   const framer = framingFor(name).createFramer(frameBytesMax)
   const events: string[] = []
   for (const piece of pieces) {
     const fault = framer.push(piece, (bytes, envelope, message, end) => {
-      const hex = (from: number, to: number): string => Buffer.from(bytes.subarray(from, to)).toString('hex')
+      const hex = (from: number, to: number): string =>
+        Buffer.from(bytes.subarray(from, to)).toString('hex')
       events.push(`${hex(envelope, message)}|${hex(message, end)}`)
     }, () => { events.push('idle') })
     if (fault !== 0) return { events, fault }
@@ -72,7 +78,8 @@ for (const name of FRAMING_NAMES) {
     t.equal(message, BODY.toString('hex'))
     t.equal(envelope.length / 2, framing.envelopeBytes)
     t.same(framing.wrap(Buffer.from(envelope, 'hex'), BODY), bytes)
-    const parsed = framing.parseEnvelope(framing.describeEnvelope(Buffer.from(envelope, 'hex'), BODY.length))
+    const parsed =
+      framing.parseEnvelope(framing.describeEnvelope(Buffer.from(envelope, 'hex'), BODY.length))
     t.same(parsed === null ? null : framing.wrap(parsed, BODY), bytes, 'its parts give it again')
     t.end()
   })
@@ -81,7 +88,9 @@ for (const name of FRAMING_NAMES) {
 for (const name of streams) {
   t.test(`${name}: three frames and a keep-alive are the same in one piece, byte by byte, and in any pieces`, (t) => {
     const idle = framingFor(name).keepAlive ?? Buffer.alloc(0)
-    const bytes = Buffer.concat([frame(name, BODY), idle, frame(name, Buffer.from('0800', 'hex')), frame(name, BODY), idle])
+    const bytes =
+      Buffer.concat([frame(name, BODY), idle, frame(name, Buffer.from('0800', 'hex')),
+        frame(name, BODY), idle])
     const whole = cut(name, [bytes])
     t.equal(whole.events.length, 5)
     t.equal(whole.events.filter((one) => one === 'idle').length, 2)
@@ -106,7 +115,8 @@ for (const name of streams) {
   })
 
   t.test(`${name}: random bytes end in frames, a fault or waiting, within the bound`, (t) => {
-    fc.assert(fc.property(fc.array(fc.uint8Array({ maxLength: 64 }), { maxLength: 20 }), (pieces) => {
+    fc.assert(fc.property(fc.array(fc.uint8Array({ maxLength: 64 }), { maxLength: 20 }), (pieces) =>
+      {
       const framer = framingFor(name).createFramer(128)
       for (const piece of pieces) {
         framer.push(piece, (_bytes, envelope, message, end) => {

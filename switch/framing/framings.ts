@@ -1,7 +1,8 @@
 /**
  * The framings by name: the table from which links, simulators and commands take theirs.
  *
- * Each row joins a length prefix and an envelope. Adding a framing is a row here and its name in framing.ts.
+ * Each row joins a length prefix and an envelope. Adding a framing is a row here and its name in
+ * framing.ts.
  */
 import { StreamFramer } from './framer.ts'
 import type { Cut } from './framer.ts'
@@ -37,6 +38,7 @@ const ROWS: Readonly<Record<FramingName, Row>> = {
   '2bcd': { prefix: twoBcdBytes, envelope: noEnvelope, keepAlive: Buffer.alloc(2) },
 }
 
+/** Whether there is a framing of that name. */
 export function isFramingName(name: string): name is FramingName {
   return (FRAMING_NAMES as readonly string[]).includes(name)
 }
@@ -61,7 +63,9 @@ export function framingFor(name: string, options: FramingOptions = {}): Framing 
     parseEnvelope: (record) => envelope.parse(record),
     rejected: (bytes) => envelope.rejected(bytes),
     createFramer: (frameBytesMax): Framer =>
-      cut === null ? new WholeChunkFramer(envelope, frameBytesMax) : new StreamFramer(cut, frameBytesMax),
+      cut === null
+        ? new WholeChunkFramer(envelope, frameBytesMax)
+        : new StreamFramer(cut, frameBytesMax),
   }
 }
 
@@ -72,7 +76,10 @@ function cutOf(name: FramingName, row: Row, countsItself: boolean): Cut | null {
   return prefixedCut(row.prefix, row.envelope, least, countsItself)
 }
 
-/** Throws a RangeError when the frame is longer than its length prefix can say: the caller bounds messages. */
+/**
+ * Throws a RangeError when the frame is longer than its length prefix can say: the caller bounds
+ * messages.
+ */
 function wrap(
   prefix: LengthPrefix | null, envelope: Envelope, bytes: Uint8Array, message: Uint8Array,
   countsItself: boolean,

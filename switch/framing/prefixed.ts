@@ -1,7 +1,7 @@
 // hot path
 /**
- * Framings with a plain length prefix: two or four bytes binary, two bytes BCD, four ASCII digits, and VisaNet's four
- * bytes of which two are the length. Used through framings.ts.
+ * Framings with a plain length prefix: two or four bytes binary, two bytes BCD, four ASCII digits,
+ * and VisaNet's four bytes of which two are the length. Used through framings.ts.
  */
 import { LENGTH_NOT_DECIMAL, LENGTH_OUT_OF_RANGE } from './framer.ts'
 import type { Cut } from './framer.ts'
@@ -27,7 +27,8 @@ export const twoBytes: LengthPrefix = {
 export const fourBytes: LengthPrefix = {
   bytes: 4,
   max: 0xffffffff,
-  read: (bytes, at) => ((bytes[at]! * 256 + bytes[at + 1]!) * 256 + bytes[at + 2]!) * 256 + bytes[at + 3]!,
+  read: (bytes, at) => ((bytes[at]! * 256 + bytes[at + 1]!) * 256 + bytes[at + 2]!) * 256 +
+    bytes[at + 3]!,
   write: (target, at, length) => { target.writeUInt32BE(length, at) },
 }
 
@@ -37,7 +38,9 @@ export const twoBcdBytes: LengthPrefix = {
   read: (bytes, at) => {
     const high = bytes[at]!
     const low = bytes[at + 1]!
-    if (high >> 4 > 9 || (high & 15) > 9 || low >> 4 > 9 || (low & 15) > 9) return LENGTH_NOT_DECIMAL
+    if (high >> 4 > 9 || (high & 15) > 9 || low >> 4 > 9 || (low & 15) > 9) {
+      return LENGTH_NOT_DECIMAL
+    }
     return ((high >> 4) * 10 + (high & 15)) * 100 + (low >> 4) * 10 + (low & 15)
   },
   write: (target, at, length) => { target.write(String(length).padStart(4, '0'), at, 'hex') },
@@ -59,8 +62,9 @@ export const fourDigits: LengthPrefix = {
 }
 
 /**
- * VisaNet: bytes 0 and 1 are the length of what follows, byte 2 is reserved, byte 3 has the message format in its high
- * nibble: 0 is application data, 2 is session control, which only keeps the connection open.
+ * VisaNet: bytes 0 and 1 are the length of what follows, byte 2 is reserved, byte 3 has the message
+ * format in its high nibble: 0 is application data, 2 is session control, which only keeps the
+ * connection open.
  */
 export const visaPrefix: LengthPrefix = {
   bytes: 4,
@@ -74,7 +78,10 @@ export const visaPrefix: LengthPrefix = {
 
 const SESSION_CONTROL = 2
 
-/** Cuts frames by a length prefix. `envelopeMin`: a frame shorter than its envelope has an impossible length. */
+/**
+ * Cuts frames by a length prefix. `envelopeMin`: a frame shorter than its envelope has an
+ * impossible length.
+ */
 export function prefixedCut(
   prefix: LengthPrefix, envelope: Envelope, envelopeMin: number, countsItself: boolean,
 ): Cut {
@@ -87,7 +94,8 @@ export function prefixedCut(
       return prefix.read(bytes, at) === 0 ? prefix.bytes : 0
     },
     isIdle: (bytes, start, end) =>
-      end - start === prefix.bytes || (prefix === visaPrefix && bytes[start + 3]! >> 4 === SESSION_CONTROL),
+      end - start === prefix.bytes ||
+        (prefix === visaPrefix && bytes[start + 3]! >> 4 === SESSION_CONTROL),
     frameBytes: (bytes, at) => {
       const length = prefix.read(bytes, at)
       if (length < 0) return LENGTH_NOT_DECIMAL

@@ -1,7 +1,7 @@
 // hot path
 /**
- * Framings without a length: whatever one delivery holds is one frame (a record of a file, the body of an HTTP request).
- * On a TCP stream these cannot be cut, so a link is not configured with them.
+ * Framings without a length: whatever one delivery holds is one frame (a record of a file, the body
+ * of an HTTP request). On a TCP stream these cannot be cut, so a link is not configured with them.
  */
 import type { Envelope } from './envelope.ts'
 import type { FrameConsumer, Framer, FramingFault } from './framing.ts'

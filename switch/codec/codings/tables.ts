@@ -1,9 +1,11 @@
 // hot path
 /**
- * Byte tables of the codings: digits, hexadecimal, EBCDIC. Built once at start, read by walk, view and writer.
+ * Byte tables of the codings: digits, hexadecimal, EBCDIC. Built once at start, read by walk, view
+ * and writer.
  *
- * EBCDIC is code page 037 restricted to the characters that ASCII has too, so that the map is one to one and every
- * other byte is shown as hexadecimal. (Code page 500 agrees for letters, digits, blank and most punctuation.)
+ * EBCDIC is code page 037 restricted to the characters that ASCII has too, so that the map is one
+ * to one and every other byte is shown as hexadecimal. (Code page 500 agrees for letters, digits,
+ * blank and most punctuation.)
  */
 
 /** Value of an ASCII hexadecimal digit, 255 for any other byte. */

@@ -1,5 +1,6 @@
 /**
- * The VisaNet BASE I header: 22 bytes, or a 26-byte reject header followed by the original 22-byte header.
+ * The VisaNet BASE I header: 22 bytes, or a 26-byte reject header followed by the original 22-byte
+ * header.
  *
  *   0  H1 length (16 or 1A)      5  H5 destination station (3)   14 H9  status flags (3)
  *   1  H2 flag and format        8  H6 source station (3)        17 H10 batch
@@ -7,7 +8,8 @@
  *   3  H4 total length (2)       12 H8 BASE I flags (2)          21 H12 user information
  *   reject only: 22 H13 bitmap (2), 24 H14 reject code (2)
  *
- * Source: VisaNet V.I.P. header layout as agreed by the public implementations (offsets confirmed on public samples).
+ * Source: VisaNet V.I.P. header layout as agreed by the public implementations (offsets confirmed
+ * on public samples).
  */
 import type { HeaderLayout } from './layout.ts'
 
@@ -18,7 +20,10 @@ const FOLLOWS = 0x80
 /** H13: the reject code is present. */
 const REJECT_CODE_PRESENT = 0x80
 
-/** name, offset, bytes; all shown as hexadecimal (stations and reject code are BCD, so that is their digits). */
+/**
+ * name, offset, bytes; all shown as hexadecimal (stations and reject code are BCD, so that is their
+ * digits).
+ */
 const PARTS: readonly (readonly [string, number, number])[] = [
   ['format', 1, 1], // H2
   ['text_format', 2, 1], // H3
@@ -40,7 +45,8 @@ function measure(frame: Uint8Array, start: number, end: number): number {
   if (start >= end) return -1
   const first = frame[start]!
   if (first !== HEADER_BYTES && first !== REJECT_BYTES) {
-    // An MTI begins with the version digit: a message without header is read as it is, anything else is no header.
+    // An MTI begins with the version digit: a message without header is read as it is, anything
+    // else is no header.
     return first >> 4 === 0 || first >> 4 === 9 ? 0 : -2
   }
   if (end - start < first) return -1
@@ -73,7 +79,9 @@ function reply(header: Uint8Array, ownStation: string): Buffer {
   answer.set(header.subarray(offset + 8, offset + 11), 5) // H5 is the requester's station
   answer.set(header.subarray(offset + 5, offset + 8), 8) // H6
   // A requester that left H5 zero is answered by the station it reached.
-  if (answer[8] === 0 && answer[9] === 0 && answer[10] === 0) answer.set(stationBytes(ownStation), 8)
+  if (answer[8] === 0 && answer[9] === 0 && answer[10] === 0) {
+    answer.set(stationBytes(ownStation), 8)
+  }
   return answer
 }
 
@@ -95,10 +103,14 @@ function hex(bytes: Uint8Array, from: number, count: number): string {
   return Buffer.from(bytes.subarray(from, from + count)).toString('hex').toUpperCase()
 }
 
-function describeOne(header: Uint8Array, at: number, total: number, out: Record<string, string>, prefix: string): void {
+function describeOne(
+  header: Uint8Array, at: number, total: number, out: Record<string, string>, prefix: string,
+): void {
   for (const [name, offset, count] of PARTS) out[prefix + name] = hex(header, at + offset, count)
   if (header[at] === REJECT_BYTES) {
-    for (const [name, offset, count] of REJECT_PARTS) out[prefix + name] = hex(header, at + offset, count)
+    for (const [name, offset, count] of REJECT_PARTS) {
+      out[prefix + name] = hex(header, at + offset, count)
+    }
   }
   const stated = header[at + 3]! * 256 + header[at + 4]!
   if (stated !== total) out[`${prefix}length_as_sent`] = hex(header, at + 3, 2)
@@ -115,15 +127,22 @@ function describe(header: Uint8Array, messageBytes: number): Record<string, stri
   return out
 }
 
-function place(target: Buffer, record: Readonly<Record<string, unknown>>, name: string, at: number, count: number): boolean {
+function place(
+  target: Buffer, record: Readonly<Record<string, unknown>>, name: string, at: number,
+  count: number,
+): boolean {
   const text = record[name]
   if (text === undefined) return true
-  if (typeof text !== 'string' || text.length !== count * 2 || !/^[0-9A-Fa-f]*$/.test(text)) return false
+  if (typeof text !== 'string' || text.length !== count * 2 || !/^[0-9A-Fa-f]*$/.test(text)) {
+    return false
+  }
   target.write(text, at, 'hex')
   return true
 }
 
-function parseOne(record: Readonly<Record<string, unknown>>, prefix: string, total: number): Buffer | null {
+function parseOne(
+  record: Readonly<Record<string, unknown>>, prefix: string, total: number,
+): Buffer | null {
   const reject = record[`${prefix}reject_code`] !== undefined
   const header = Buffer.alloc(reject ? REJECT_BYTES : HEADER_BYTES)
   header[0] = header.length
