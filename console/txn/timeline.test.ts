@@ -90,11 +90,11 @@ t.test('a page has facts, events in order of time, postings and stored messages'
   ]) {
     t.ok(text.replace(/ *\n {10,}/g, ' ').includes(part), part)
   }
-  const order = ['txn.received', 'token.translate pin', 'leg.sent', 'leg.timed out', 'answer.late']
+  const order = ['txn.received', 'token.translate_pin', 'leg.sent', 'leg.timed_out', 'answer.late']
   const found = order.map((what) => lines.findIndex((line) => line.includes(what)))
   t.same(found, found.toSorted((a, b) => a - b))
   t.notOk(found.includes(-1))
-  t.ok(text.includes('+8004 ms  leg.timed out'))
+  t.ok(text.includes('+8004 ms  leg.timed_out'))
   t.ok(text.includes('+1:06:40  answer.late'))
 })
 

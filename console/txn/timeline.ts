@@ -81,7 +81,7 @@ function factRows({ facts, answer }: TxnHistory): Array<[string, string]> {
 }
 
 function eventRows(event: TimelineEvent, received: number): string[] {
-  return row(since(event.atMs, received), event.what.replaceAll('_', ' '), event.detail)
+  return row(since(event.atMs, received), event.what, event.detail)
 }
 
 function safRows(one: SafSummary, received: number): string[] {
