@@ -173,7 +173,7 @@ export const ATM: Table = {
     49: ['text', 3],
     52: ['hextext', 8],
     54: ['text', 'A3'],
-    55: ['hex', 'A3'],
+    55: ['text', 'A3'],
     62: ['text', 'A3'],
     64: ['hextext', 8],
     70: ['text', 3],

@@ -3,7 +3,7 @@
 // TPK and TAK, withdraws, asks balances, reverses, and checks MAC and ARPC of answers by itself. It
 // must never import the pipeline.
 
-import { equalConstantTime, fromHex, wipe } from '../../hsm/algorithms/bytes.ts'
+import { equalConstantTime, fromHex, toHex, wipe } from '../../hsm/algorithms/bytes.ts'
 import { encryptPin } from '../../hsm/algorithms/pin-translation.ts'
 import type { Clock } from '../../switch/runtime/clock.ts'
 import type { Random } from '../../switch/runtime/random.ts'
@@ -200,7 +200,7 @@ export class AtmTerminal {
     }
     if (chip !== null) {
       fields[23] = card.sequence.padStart(3, '0')
-      fields[55] = chip.data // raw BER-TLV; LLL counts bytes
+      fields[55] = toHex(chip.data) // the dialect has chip data in hex characters
     }
     const bytes = this.#authenticated('0200', fields, request.badMac === true)
     const sent: Sent = { fields, bytes, chip, card, amountMinor: request.amountMinor }
@@ -299,7 +299,7 @@ export class AtmTerminal {
   }
 }
 
-/** DE55 is raw BER-TLV here; hex characters are read too (no TLV begins with a hex digit). */
+/** DE55 is hex characters here; raw TLV is read too (no TLV begins with a hex digit). */
 function chipDataOf(answer: ReadMessage): Uint8Array {
   const bytes = answer.bytesOf(55)
   const text = Buffer.from(bytes).toString('latin1')
