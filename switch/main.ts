@@ -38,7 +38,7 @@ import {
 } from './pipeline/context.ts'
 import { KeyOverlap, previousName } from './pipeline/key-overlap.ts'
 import { Numbers } from './pipeline/numbers.ts'
-import { readerOf, type Reader } from './pipeline/read-request.ts'
+import { readerOf, type IccForm, type Reader } from './pipeline/read-request.ts'
 import { Pipeline } from './pipeline/run.ts'
 import { SafDrain } from './pipeline/saf.ts'
 import { Unsettled } from './pipeline/unsettled.ts'
@@ -224,6 +224,13 @@ interface Speech {
   readers: ReadonlyMap<string, Reader>
 }
 
+/** How the dialect writes chip data: as its field 55 is declared. */
+function iccFormOf(spec: ReturnType<typeof loadDialectSpec>): IccForm {
+  const field = spec.fields[55]
+  if (field?.shape === 'visa-datasets') return 'visa_dataset'
+  return field?.kind === 'b' ? 'tlv' : 'hex_text'
+}
+
 /** What each link speaks: dialect compiled once per name, builder and reader per link. */
 function speechOf(config: SwitchConfig, profiles: ReadonlyMap<string, LinkProfile>): Speech {
   const dialects = new Map<string, Dialect>()
@@ -235,7 +242,7 @@ function speechOf(config: SwitchConfig, profiles: ReadonlyMap<string, LinkProfil
     dialects.set(link.dialect, dialect)
     const meaning = parseMeaning(link.dialect, spec.meaning)
     builders.set(link.name, new MessageBuilder(dialect, meaning, profiles.get(link.name)!))
-    readers.set(link.name, readerOf(meaning, spec.fields[55]?.shape === 'visa-datasets'))
+    readers.set(link.name, readerOf(meaning, iccFormOf(spec)))
   }
   return { dialects, builders, readers }
 }

@@ -12,7 +12,7 @@ import { authorize } from './steps/authorize.ts'
 import { checkFormat } from './steps/check-format.ts'
 import { chooseRoute } from './steps/choose-route.ts'
 import { findCard } from './steps/find-card.ts'
-import { forwardWith, type Builders } from './steps/forward.ts'
+import { forwardWith, type Speech } from './steps/forward.ts'
 import { identifyCard } from './steps/identify-card.ts'
 import { identifyTerminal } from './steps/identify-terminal.ts'
 import { importZoneKey } from './steps/import-zone-key.ts'
@@ -34,17 +34,17 @@ const reception: Flow = [identifyTerminal, verifyRequestMac, checkFormat]
 export const onUs: Flow = [findCard, verifyPin, verifyCryptogram, authorize, makeArpc]
 
 /** A request on another issuer's card: durable, sent, answered or reversed. */
-export const offUs = (builders: Builders): Flow => [
-  translatePin, journalIntent, forwardWith(builders),
+export const offUs = (speech: Speech): Flow => [
+  translatePin, journalIntent, forwardWith(speech),
 ]
 
 /** Every procedure by kind of request; a kind that is not here is answered `unsupported_transaction`. */
 export function flowsFor(
-  builders: Builders,
+  speech: Speech,
   joinDuplicate: Step,
   awaitOriginal: Step,
 ): ReadonlyMap<RequestKind, Flow> {
-  const away = offUs(builders)
+  const away = offUs(speech)
   const byRoute = function byRoute(txn: Txn, context: Context): Promise<Next> {
     return walkFlow(txn.route === 'on_us' ? onUs : away, txn, context)
   }

@@ -32,6 +32,7 @@ export const ITEMS: Readonly<Record<string, Item>> = {
   track2_d: (txn) => txn.track2?.reveal().replace('=', 'D') ?? null,
   pin_block: (txn) => txn.forwardPinBlock?.reveal() ?? null,
   icc: (txn) => txn.icc,
+  icc_hex: (txn) => (txn.icc ? hex(txn.icc) : null),
   icc_visa: (txn) => (txn.icc ? visaDataset(txn.icc) : null),
   // What and how much
   processing: (txn) => orNull(txn.processing),
@@ -66,6 +67,7 @@ export const ITEMS: Readonly<Record<string, Item>> = {
   // Answers
   settlement_date: (txn, { context }) => txn.answer.settlementDate || context.calendar.localDate(),
   icc_answer: (txn) => txn.answerIcc,
+  icc_answer_hex: (txn) => (txn.answerIcc ? hex(txn.answerIcc) : null),
   icc_answer_visa: (txn) => (txn.answerIcc ? visaDataset(txn.answerIcc) : null),
   balance_20: (txn) => balanceText(txn),
   pos_60_sign_on: (txn) => `00${txn.batch}${txn.message.view.text(60).slice(8, 11)}`,

@@ -36,7 +36,7 @@ export class KeyOverlap {
 
 /** Under which name the block of before is kept. */
 export function previousName(name: string): string {
-  return `${name}.previous`
+  return `${name}@previous`
 }
 
 /** Verifies with the key in force and, while the overlap lasts, with the one of before. */

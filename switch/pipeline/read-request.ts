@@ -46,6 +46,9 @@ interface KeyPart {
   width: number
 }
 
+/** How DE55 stands in a message: TLVs, Visa's dataset around them, or hexadecimal characters. */
+export type IccForm = 'tlv' | 'visa_dataset' | 'hex_text'
+
 /** What of a dialect's meaning is needed to read its requests, prepared once. */
 export interface Reader {
   kinds: Meaning['kinds']
@@ -57,14 +60,14 @@ export interface Reader {
   locationField: number
   pinField: number
   iccField: number
-  iccWrapped: boolean // Visa: dataset id and length before the TLVs
+  iccForm: IccForm
   batch: KeyPart | null
   businessKey: KeyPart[]
   originalKey: KeyPart[]
 }
 
 /** Prepares a dialect's reader. Throws with the wrong part's text when a key part cannot be read. */
-export function readerOf(meaning: Meaning, iccWrapped: boolean): Reader {
+export function readerOf(meaning: Meaning, iccForm: IccForm): Reader {
   const at = (name: string, standard: number): number => meaning.read[name] ?? standard
   const fieldOf = {} as Record<TextItem, number>
   for (const item of TEXT_ITEMS) fieldOf[item] = at(item, STANDARD_FIELDS[item])
@@ -78,7 +81,7 @@ export function readerOf(meaning: Meaning, iccWrapped: boolean): Reader {
     locationField: at('location', 43),
     pinField: at('pin_block', 52),
     iccField: at('icc', 55),
-    iccWrapped,
+    iccForm,
     batch: meaning.batch === '' ? null : keyPart(meaning.batch),
     businessKey: meaning.business_key.map(keyPart),
     originalKey: meaning.original_key.map(keyPart),
@@ -131,7 +134,7 @@ export function readRequest(txn: Txn, reader: Reader): void {
   if (view.has(reader.pinField)) {
     txn.pinBlock = new Secret('pin_block', Uint8Array.from(view.bytes(reader.pinField)))
   }
-  if (view.has(reader.iccField)) txn.icc = iccOf(view.bytes(reader.iccField), reader.iccWrapped)
+  if (view.has(reader.iccField)) txn.icc = iccOf(view, reader.iccField, reader.iccForm)
   if (reader.batch) txn.batch = partText(reader.batch, view)
   if (view.has(reader.originalAmountField)) {
     const left = Number(view.text(reader.originalAmountField).slice(0, 12))
@@ -155,10 +158,12 @@ function panOfTrack2(track2: Secret<string> | null): string {
   return /^[0-9]{8,19}$/.test(digits) ? digits : ''
 }
 
-/** Chip data without the dataset header of Visa: id 01, two bytes of length. */
-function iccOf(bytes: Uint8Array, wrapped: boolean): Uint8Array {
-  if (!wrapped) return Uint8Array.from(bytes)
-  if (bytes.length < 3 || bytes[0] !== 0x01) return Uint8Array.from(bytes)
+/** The TLVs of a chip field, without what a dialect puts around them. Used for requests and answers. */
+export function iccOf(view: View, field: number, form: IccForm): Uint8Array {
+  if (form === 'hex_text') return Buffer.from(view.text(field), 'hex')
+  const bytes = view.bytes(field)
+  // Visa: dataset id 01, two bytes of length.
+  if (form === 'tlv' || bytes.length < 3 || bytes[0] !== 0x01) return Uint8Array.from(bytes)
   const length = (bytes[1]! << 8) | bytes[2]!
   return Uint8Array.from(bytes.subarray(3, 3 + length))
 }

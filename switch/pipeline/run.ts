@@ -38,7 +38,7 @@ export class Pipeline implements LinkHandlers {
   constructor(parts: PipelineParts) {
     this.#parts = parts
     this.#context = parts.context
-    this.#flows = flowsFor(parts.builders, this.#joinDuplicate, this.#awaitOriginal)
+    this.#flows = flowsFor(parts, this.#joinDuplicate, this.#awaitOriginal)
   }
 
   /** Transactions that are being worked on. */

@@ -14,6 +14,7 @@ import { acquirerMovements } from '../facts.ts'
 import { verifyMacInOverlap } from '../key-overlap.ts'
 import { macInput, macOf, MacTarget } from '../mac.ts'
 import type { MessageBuilder } from '../build-message.ts'
+import { iccOf, type Reader } from '../read-request.ts'
 import type { Txn } from '../txn.ts'
 
 type Ending =
@@ -22,11 +23,14 @@ type Ending =
   | { kind: 'lost' }
   | { kind: 'not_sent'; why: string }
 
-/** Builders by link; given once by main.ts through flows.ts. */
-export type Builders = ReadonlyMap<string, MessageBuilder>
+/** What each link speaks; given once by main.ts through flows.ts. */
+export interface Speech {
+  builders: ReadonlyMap<string, MessageBuilder>
+  readers: ReadonlyMap<string, Reader>
+}
 
-/** The step, for the builders of this switch. */
-export function forwardWith(builders: Builders) {
+/** The step, for the dialects of this switch. */
+export function forwardWith({ builders, readers }: Speech) {
   return async function forward(txn: Txn, context: Context): Promise<Next> {
     const link = context.links.get(txn.route)
     const builder = builders.get(txn.route)
@@ -44,7 +48,7 @@ export function forwardWith(builders: Builders) {
         return conclude(txn, context, 'timed_out', 'issuer_unavailable', 'link_lost')
       case 'answered':
         try {
-          return await takeAnswer(txn, context, builder, ending.message)
+          return await takeAnswer(txn, context, builder, readers, ending.message)
         } finally {
           ending.message.release()
         }
@@ -111,6 +115,7 @@ async function takeAnswer(
   txn: Txn,
   context: Context,
   builder: MessageBuilder,
+  readers: Speech['readers'],
   message: Message,
 ): Promise<Next> {
   const view = message.view
@@ -132,8 +137,8 @@ async function takeAnswer(
     iccHex: '',
   }
   readBalance(txn, view.text(54))
-  const icc = view.has(55) ? view.bytes(55) : null
-  txn.answerIcc = icc ? chipAnswer(icc, builder.dialect.name === 'visa') : null
+  const reader = readers.get(txn.route)
+  txn.answerIcc = reader && view.has(55) ? iccOf(view, 55, reader.iccForm) : null
   if (txn.answerIcc) txn.answer.iccHex = Buffer.from(txn.answerIcc).toString('hex').toUpperCase()
   const approved = isApproved(reason)
   const cause: ReversalCause | null = reason === 'partial_approval' ? 'terminal_request' : null
@@ -202,9 +207,4 @@ function readBalance(txn: Txn, text: string): void {
     const balanceMinor = block[7] === 'D' ? -amount : amount
     txn.answer = { ...txn.answer, balanceMinor, balanceCurrency: block.slice(4, 7) }
   }
-}
-
-/** Chip data of an answer as TLVs only; Visa wraps them in dataset 01. */
-function chipAnswer(bytes: Uint8Array, wrapped: boolean): Uint8Array {
-  return Uint8Array.from(wrapped && bytes[0] === 0x01 ? bytes.subarray(3) : bytes)
 }
