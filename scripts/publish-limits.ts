@@ -49,7 +49,7 @@ export function limitFiles(root: string): string[] {
   return ROOMS.filter((room) => present.has(room)).flatMap(below).sort()
 }
 
-/** The exported constants of a limits.ts; those that follow without a line between share a reason. */
+/** The exported constants of a limits.ts; neighbours without an empty line share a reason. */
 export function boundsOf(text: string): Bound[] {
   const bounds: Bound[] = []
   let comment = ''

@@ -77,18 +77,24 @@ export function accountFor(data: string): Account {
  * @param directory the home's database directory; exists
  */
 export function placeFor(directory: string): string {
-  const record = join(directory, LOCATION_FILE)
-  if (existsSync(record)) return readFileSync(record, 'utf8').trim()
-  const account = accountFor(join(directory, 'data'))
-  if (existsSync(join(directory, 'data')) || canEnter(account, directory)) return directory
+  const recorded = recordedPlace(directory)
+  if (recorded !== undefined) return recorded
+  if (canEnter(accountFor(join(directory, 'data')), directory)) return directory
   // The name tells whose it is; the random part keeps a removed home's data from coming back.
   const hash = createHash('sha256').update(directory).digest('hex').slice(0, 12)
   const place = join(REACHABLE, `${hash}-${randomBytes(3).toString('hex')}`)
   makeDirectory(REACHABLE, 0o755)
   makeDirectory(place, 0o711)
   writeFileSync(join(place, 'home'), `${directory}\n`)
-  writeWhole(record, `${place}\n`, 0o644)
+  writeWhole(join(directory, LOCATION_FILE), `${place}\n`, 0o644)
   return place
+}
+
+/** Where the data of this home is, or undefined when it has none yet. */
+export function recordedPlace(directory: string): string | undefined {
+  const record = join(directory, LOCATION_FILE)
+  if (existsSync(record)) return readFileSync(record, 'utf8').trim()
+  return existsSync(join(directory, 'data')) ? directory : undefined
 }
 
 /**

@@ -8,10 +8,12 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { createServer } from 'node:net'
@@ -21,7 +23,7 @@ import pg from 'pg'
 import t from 'tap'
 import { systemClock, wait } from '../../switch/runtime/clock.ts'
 import { accountFor, binariesFor } from './account.ts'
-import { startDatabase, type Database } from './embedded.ts'
+import { removeDatabase, startDatabase } from './embedded.ts'
 import { endProcessesOf, isAlive, processesOf } from './processes.ts'
 
 const isRoot = process.getuid?.() === 0
@@ -93,10 +95,9 @@ async function until(what: string, fact: () => boolean | Promise<boolean>): Prom
   throw new Error(`never: ${what}`)
 }
 
-t.teardown(() => {
+t.teardown(async () => {
   for (const home of homes) {
-    const place = placeOf(join(home, 'database'))
-    if (!place.startsWith(home)) rmSync(place, { recursive: true, force: true })
+    await removeDatabase(join(home, 'database'))
     rmSync(home, { recursive: true, force: true })
   }
 })
@@ -302,17 +303,26 @@ const forRoot = isRoot ? {} : { skip: 'needs root to become another account' }
 
 t.test('root in a directory that only root may enter keeps the data elsewhere', forRoot, async (t) => {
   const home = join(newHome(0o700), 'database')
-  const stops: Database[] = []
   for (const expected of [[], [7]]) {
     const database = await startDatabase({ directory: home })
-    stops.push(database)
     await query(database.url, 'CREATE TABLE IF NOT EXISTS kept (n int)')
     t.same(await rows(database.url), expected)
     await query(database.url, 'INSERT INTO kept VALUES (7)')
     await database.stop()
   }
   t.match(placeOf(home), /^\/var\/lib\/switchyard\//)
-  t.equal(readFileSync(join(placeOf(home), 'home'), 'utf8').trim(), home)
+  const place = placeOf(home)
+  t.equal(readFileSync(join(place, 'home'), 'utf8').trim(), home)
+  await removeDatabase(home)
+  t.notOk(existsSync(place), 'removing follows the record')
+  t.same(readdirSync(home), [])
+})
+
+t.test('a database that is in use is not removed', async (t) => {
+  const database = await startDatabase({ directory })
+  await t.rejects(removeDatabase(directory), { message: /another switchyard/ })
+  t.same(await rows(database.url), [1, 2, 3, 4])
+  await database.stop()
 })
 
 t.test('binaries that the account cannot reach are copied once', forRoot, async (t) => {
@@ -322,6 +332,7 @@ t.test('binaries that the account cannot reach are copied once', forRoot, async 
   }
   const native = join(closed, 'native')
   cpSync(dirname(dirname(postgres)), native, { recursive: true, verbatimSymlinks: true })
+  utimesSync(join(native, 'bin/postgres'), 1, process.pid) // a version of its own, to be removed
   const packaged = { initdb: join(native, 'bin/initdb'), postgres: join(native, 'bin/postgres') }
   const account = accountFor(join(closed, 'data'))
   const first = binariesFor(account, packaged)

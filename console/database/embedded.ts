@@ -15,8 +15,21 @@
 // It must never print a URL or a password, and never delete a data directory that was in use.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chownSync, closeSync, existsSync, fstatSync, mkdirSync, openSync } from 'node:fs'
-import { readFileSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chownSync,
+  closeSync,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import pg from 'pg'
@@ -25,6 +38,7 @@ import {
   accountFor,
   binariesFor,
   placeFor,
+  recordedPlace,
   resolvedDirectory,
   writeWhole,
   type Account,
@@ -357,6 +371,27 @@ export async function startDatabase(options: DatabaseOptions): Promise<Database>
   } catch (error) {
     await lock.release()
     throw error
+  }
+}
+
+/**
+ * Removes the data of a stopped database for good, also where it lies outside the home. For tests
+ * and for whoever begins anew; the home's directory stays, empty.
+ *
+ * @throws Error when a running process uses it
+ */
+export async function removeDatabase(directory: string): Promise<void> {
+  if (!existsSync(directory)) return
+  const home = resolvedDirectory(directory)
+  const lock = await locked(home)
+  try {
+    const place = recordedPlace(home)
+    if (place === undefined) return
+    await endProcessesOf(join(place, 'data'), undefined, systemClock)
+    if (place !== home) rmSync(place, { recursive: true, force: true })
+    for (const name of readdirSync(home)) rmSync(join(home, name), { recursive: true, force: true })
+  } finally {
+    await lock.release()
   }
 }
 
