@@ -18,7 +18,7 @@ import { Pkcs11Hsm } from './pkcs11/pkcs11-hsm.ts'
 import { initializeToken, prepareSoftHsm } from './pkcs11/provisioning.ts'
 import { TokenSession } from './pkcs11/session.ts'
 import type { TokenAddress } from './pkcs11/session.ts'
-import { createMasterKeys, initializeSoftokn } from './pkcs11/test-token.ts'
+import { createMasterKeys, createProtectionKeys, initializeSoftokn } from './pkcs11/test-token.ts'
 import type { KeyDirectory } from './port.ts'
 import { SoftwareHsm } from './software/software-hsm.ts'
 
@@ -41,6 +41,7 @@ function fill(address: TokenAddress): void {
     session,
     CONTRACT_KEYS.map(({ name, usage, hex }) => ({ name, usage, value: bytes(hex) })),
   )
+  createProtectionKeys(session)
   session.close()
 }
 

@@ -197,6 +197,7 @@ export class CallQueue {
       const pending = list[at]!
       if (!pending.settled && now - pending.startedMs < deadlineMs) break
       this.#settle(pending, UNAVAILABLE)
+      if (pending.call === null) this.#release(pending) // its key look-up hangs, not the token
       at += 1
     }
     this.#firstByDeadline = at

@@ -32,5 +32,8 @@ export const WORKER_RESTARTS_MAX = 5
 export const RESTART_WINDOW_MS = 60_000
 export const RESTART_PAUSE_MS = 10_000
 
+/** A worker waits this long for another one that opens the token, ms; then that one has died. */
+export const OPEN_LOCK_WAIT_MS = 1_500
+
 /** Pause of a worker between attempts to open a token that failed, ms. */
 export const RECONNECT_PAUSE_MS = 250

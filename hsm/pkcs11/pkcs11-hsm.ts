@@ -47,7 +47,7 @@ import {
   WORKERS_MAX,
 } from './limits.ts'
 import type { TokenAddress } from './session.ts'
-import { wireRequest } from './wire.ts'
+import { SHARED_PIN_REFUSED, SHARED_PLACES, wireRequest } from './wire.ts'
 import type { Barrier, CallsReply, OpenReply, WorkerSetup, WorkerTask } from './wire.ts'
 
 export interface Pkcs11HsmOptions {
@@ -69,6 +69,8 @@ export interface Pkcs11HsmOptions {
   readonly deadlineMs?: number
   readonly sessionKeysMax?: number
   readonly observe?: CallObserver
+  /** Address of the worker's file; tests give one that can be made to crash or hang. */
+  readonly workerFile?: string
 }
 
 /** Prefix of the demonstration's keys: made without a ceremony, so never for a real card. */
@@ -112,7 +114,7 @@ export class Pkcs11Hsm implements Hsm {
         ibm3624: ibm3624 ?? {},
         ...(sessionKeysMax === undefined ? {} : { sessionKeysMax }),
       },
-      pinRefused: new Int32Array(new SharedArrayBuffer(4)),
+      shared: new Int32Array(new SharedArrayBuffer(4 * SHARED_PLACES)),
     }
     this.#queue = new CallQueue({
       clock: options.clock,
@@ -218,7 +220,7 @@ export class Pkcs11Hsm implements Hsm {
   }
 
   #serving(): boolean {
-    const refused = Atomics.load(this.#setup.pinRefused, 0) !== 0
+    const refused = Atomics.load(this.#setup.shared, SHARED_PIN_REFUSED) !== 0
     return this.#pool !== null && !refused && this.#queue.allBusyMs < STALL_MS
   }
 
@@ -265,7 +267,7 @@ export class Pkcs11Hsm implements Hsm {
 
   #newPool(): Piscina {
     const pool = new Piscina({
-      filename: WORKER_FILE,
+      filename: this.#options.workerFile ?? WORKER_FILE,
       minThreads: this.#workers,
       maxThreads: this.#workers,
       idleTimeout: Number.POSITIVE_INFINITY,

@@ -81,8 +81,17 @@ const LABEL_PADDING = /[\0 ]+$/
 
 const modules = new Map<string, pkcs11js.PKCS11>()
 
-/** Loads and initialises a module once per thread; further threads find it initialised. */
+interface Loaded {
+  readonly module: pkcs11js.PKCS11
+  readonly initializedNow: boolean
+}
+
+/** Loads a module once per thread and initialises it where no other thread has. */
 export function loadedModule(path: string, libraryParameters?: string): pkcs11js.PKCS11 {
+  return initialized(path, libraryParameters).module
+}
+
+function initialized(path: string, libraryParameters?: string): Loaded {
   let module = modules.get(path)
   if (module === undefined) {
     module = new P.PKCS11()
@@ -97,10 +106,11 @@ export function loadedModule(path: string, libraryParameters?: string): pkcs11js
     // Without OS locking SoftHSM would switch its own mutexes off; two workers would then race.
     const flags = P.CKF_OS_LOCKING_OK
     module.C_Initialize(libraryParameters === undefined ? { flags } : { flags, libraryParameters })
+    return { module, initializedNow: true }
   } catch (error) {
     if (returnValueOf(error) !== CKR_CRYPTOKI_ALREADY_INITIALIZED) throw tokenFault(error)
+    return { module, initializedNow: false }
   }
-  return module
 }
 
 /** The slot whose token has this label. Throws TokenFault `session` when there is none. */
@@ -118,10 +128,13 @@ export class TokenSession {
   readonly handle: Buffer
   /** Set after a failure that leaves the session in an unknown state; its owner drops it. */
   broken = false
+  /** Whether opening it initialised the module: every older handle of the process is then stale. */
+  readonly initializedModule: boolean
   readonly #derivation: DerivationData
 
-  private constructor(module: pkcs11js.PKCS11, handle: Buffer) {
+  private constructor({ module, initializedNow }: Loaded, handle: Buffer) {
     this.module = module
+    this.initializedModule = initializedNow
     this.handle = handle
     this.#derivation = new DerivationData(DERIVATION_BYTES_MAX)
   }
@@ -129,10 +142,11 @@ export class TokenSession {
   /** Opens a session and logs in. Throws TokenFault: `pin` when the token refuses the PIN. */
   static open(address: TokenAddress): TokenSession {
     try {
-      const module = loadedModule(address.module, address.libraryParameters)
+      const loaded = initialized(address.module, address.libraryParameters)
+      const { module } = loaded
       const slot = slotOf(module, address.tokenLabel)
       const handle = module.C_OpenSession(slot, P.CKF_SERIAL_SESSION | P.CKF_RW_SESSION)
-      const session = new TokenSession(module, handle)
+      const session = new TokenSession(loaded, handle)
       try {
         module.C_Login(handle, USER, address.pin)
       } catch (error) {

@@ -27,7 +27,7 @@ export interface TestMasterKey {
   readonly value: Uint8Array // 16 bytes
 }
 
-/** Creates the keys as token objects, and `test.kbpk` and `test.vault` at random in the token. */
+/** Creates the keys as token objects. */
 export function createMasterKeys(session: TokenSession, keys: readonly TestMasterKey[]): void {
   for (const { name, usage, value } of keys) {
     const shape = { powers: POWERS[usage], token: true }
@@ -39,6 +39,10 @@ export function createMasterKeys(session: TokenSession, keys: readonly TestMaste
     const label = singleLabel(name)
     session.create({ ...shape, type: 'des3' as KeyType, label, id: idOf(usage, label) }, thrice)
   }
+}
+
+/** Makes `test.kbpk` and `test.vault` at random in the token. */
+export function createProtectionKeys(session: TokenSession): void {
   const aes = { type: 'aes' as KeyType, bytes: 32, token: true }
   const kbpk = { label: 'test.kbpk', id: idOf('kbpk', 'test.kbpk') }
   const vault = { label: 'test.vault', id: idOf('vault', 'test.vault') }

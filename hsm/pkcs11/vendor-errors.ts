@@ -34,6 +34,7 @@ const SESSION_CODES: ReadonlySet<number> = new Set([
   0x060, // CKR_KEY_HANDLE_INVALID: the object went with its session, or was replaced
   0x082, // CKR_OBJECT_HANDLE_INVALID
   0x090, // CKR_OPERATION_ACTIVE
+  0x091, // CKR_OPERATION_NOT_INITIALIZED
   0x0b0, // CKR_SESSION_CLOSED
   0x0b3, // CKR_SESSION_HANDLE_INVALID
   0x0e0, // CKR_TOKEN_NOT_PRESENT

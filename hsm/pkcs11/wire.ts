@@ -15,9 +15,20 @@ export interface WorkerSetup {
     TokenKeysOptions,
     'deriveInToken' | 'deriveBlockKeysInToken' | 'translateInToken'
   >
-  /** One flag shared by all workers: set once the token has refused the PIN. */
-  readonly pinRefused: Int32Array
+  /** Shared by all workers; its places are the SHARED_ constants. */
+  readonly shared: Int32Array
 }
+
+/** Place in `shared` that is 1 once the token has refused the PIN. */
+export const SHARED_PIN_REFUSED = 0
+
+/** Place in `shared` that is 1 while one worker initialises the module and logs in. */
+export const SHARED_OPENING = 1
+
+/** Place in `shared` that counts initialisations of the module: handles of an older one are stale. */
+export const SHARED_GENERATION = 2
+
+export const SHARED_PLACES = 3
 
 /** Holds back workers until all of them have a task of the same kind: see worker.ts. */
 export interface Barrier {
