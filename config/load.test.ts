@@ -355,21 +355,27 @@ t.test('many mistakes are all reported, in the order of lines', async (t) => {
 t.test('the files of a directory are one configuration', async (t) => {
   const cut = GOOD.indexOf('terminals:\n')
   const first = GOOD.slice(0, cut)
-  const second = `${GOOD.slice(cut)}\nlinks:\n  - name: pos\n    role: terminals\n`
+  const more = ['- name: pos', '  role: terminals', '  dialect: cups-pos', '  framing: 2b']
+  more.push('  listen: 127.0.0.1:7009')
+  const second = `${GOOD.slice(cut)}\nlinks:\n${more.map((line) => `  ${line}\n`).join('')}`
   const files = [
     { name: 'a.yaml', text: first },
-    { name: 'b.yaml', text: `${second}    dialect: cups-pos\n    framing: 2b\n    listen: 127.0.0.1:7009\n` },
+    { name: 'b.yaml', text: second },
   ]
   const { mistakes } = load.checkTexts(files, DIALECTS)
-  t.match(mistakes.map(load.mistakeLine), [/^b\.yaml:\d+: links\[5\]\.name: a second link is named pos/])
+  const lines = mistakes.map(load.mistakeLine)
+  t.match(lines, [/^b\.yaml:\d+: links\[5\]\.name: a second link is named pos/])
   t.equal(mistakes[0]?.line, lineOf(files[1]?.text ?? '', 'name: pos'))
   const twice = load.checkTexts([...files, { name: 'c.yaml', text: 'node: other\n' }], DIALECTS)
-  t.ok(twice.mistakes.some((one) => /^c\.yaml:1: node is also in a\.yaml/.test(load.mistakeLine(one))))
+  const said = twice.mistakes.map(load.mistakeLine)
+  t.ok(said.some((line) => /^c\.yaml:1: node is also in a\.yaml/.test(line)))
 })
 
 t.test('files that cannot be read are mistakes, not crashes', async (t) => {
-  const dir = t.testdir({ empty: {}, 'latin.yaml': Buffer.from([0x61, 0x3a, 0xff]), 'none.yaml': '' })
-  const first = (path: string): string => load.checkConfig(path).mistakes.map(load.mistakeLine)[0] ?? ''
+  const latin = Buffer.from([0x61, 0x3a, 0xff])
+  const dir = t.testdir({ empty: {}, 'latin.yaml': latin, 'none.yaml': '' })
+  const lines = (path: string): string[] => load.checkConfig(path).mistakes.map(load.mistakeLine)
+  const first = (path: string): string => lines(path)[0] ?? ''
   t.match(first(join(dir, 'absent.yaml')), /absent\.yaml: does not exist/)
   t.match(first(join(dir, 'empty')), /empty: has no \*\.yaml file/)
   t.match(first(join(dir, 'latin.yaml')), /latin\.yaml: is not UTF-8 text/)

@@ -13,17 +13,21 @@ import { systemClock, wait } from '../../switch/runtime/clock.ts'
 import { recordedDatabase, recordProcesses } from './run-state.ts'
 import { Supervisor, type Parts, type StartOptions } from './supervisor.ts'
 
-/** Plays `switchyard run` and `switchyard simulate`; what it does is in the file `act` of its log. */
+/** Plays `switchyard run` and `simulate`; what it shall do is in the file `.act` beside its log. */
 const LAUNCHER = `
 import { appendFileSync, existsSync, readFileSync } from 'node:fs'
 const [noun, word] = process.argv.slice(2)
 const name = noun === 'run' ? 'switch' : word
-const note = (what) => appendFileSync(process.env.FAKE_LOG, what + ' ' + name + ' ' + process.pid + '\\n')
-const act = existsSync(process.env.FAKE_LOG + '.act') ? readFileSync(process.env.FAKE_LOG + '.act', 'utf8') : ''
+const log = process.env.FAKE_LOG
+const note = (what) => appendFileSync(log, [what, name, process.pid].join(' ') + '\\n')
+const act = existsSync(log + '.act') ? readFileSync(log + '.act', 'utf8') : ''
 note('began')
 setInterval(() => undefined, 1000)
 process.on('SIGTERM', () => { note('ended'); process.exit(0) })
-if (act === 'refuse ' + name) { console.error('switchyard: the token is not there'); process.exit(1) }
+if (act === 'refuse ' + name) {
+  console.error('switchyard: the token is not there')
+  process.exit(1)
+}
 if (act !== 'dumb ' + name) process.send({ type: 'ready' })
 `
 
@@ -72,8 +76,10 @@ async function world(t: Test, parts: Partial<Parts> = {}): Promise<World> {
   const said: string[] = []
   const printed: string[] = []
   const note = (line: string): void => writeFileSync(log, `${line} 0\n`, { flag: 'a' })
-  const noted = (): string[] =>
-    existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n').map((line) => line.replace(/ \d+$/, '')) : []
+  const noted = (): string[] => {
+    const text = existsSync(log) ? readFileSync(log, 'utf8').trim() : ''
+    return text === '' ? [] : text.split('\n').map((line) => line.replace(/ \d+$/, ''))
+  }
   const options: StartOptions = {
     config,
     configPath: demonstrationPath(),
@@ -245,7 +251,9 @@ await new Supervisor({
   config, configPath: 'x', home: '${home}', databaseUrl: null, quiet: true, clock: systemClock,
   say: () => undefined, print: (text) => process.stdout.write(text),
   parts: {
-    startDatabase: async () => ({ url: 'postgres://x', embedded: true, stop: async () => undefined }),
+    startDatabase: async () => {
+      return { url: 'postgres://x', embedded: true, stop: async () => undefined }
+    },
     guard: async () => ({ release: () => undefined }),
     migrate: async () => undefined, prepare: async () => undefined, demonstrate: async () => '',
     launcher: '${home}/switchyard.js',
