@@ -23,7 +23,7 @@ interface Outcome {
   endings: Map<string, string[]>
 }
 
-/** One run: a hundred requests against a peer that misbehaves in every way the seed can think of. */
+/** One run: a hundred requests against a peer that misbehaves as the seed says. */
 async function run(seed: number): Promise<{ outcome: Outcome; stage: Stage }> {
   const random = seededRandom(`faults ${seed}`)
   const below = (limit: number): number => random.below(limit)
@@ -87,7 +87,7 @@ async function run(seed: number): Promise<{ outcome: Outcome; stage: Stage }> {
   return { outcome, stage }
 }
 
-t.test(`${SEEDS * REQUESTS_PER_SEED} exchanges under faults: each ends once and none is left`, async (t) => {
+t.test(`${SEEDS * REQUESTS_PER_SEED} exchanges under faults: each ends once, none is left`, async (t) => {
   const counts = new Map<string, number>()
   for (let seed = 0; seed < SEEDS; seed++) {
     const { outcome, stage } = await run(seed)

@@ -310,7 +310,7 @@ t.test('each sign-on of the link begins a new key exchange', async (t) => {
   }
 })
 
-t.test('a second connection shares the keys in force; keys known before serve at once', async (t) => {
+t.test('a second connection shares the keys in force', async (t) => {
   const stage = new Stage({ ...LISTENS, keysRequired: true })
   stage.link.keysInForce()
   await stage.link.start()

@@ -54,7 +54,8 @@ async function makeReady(): Promise<{ link: Link; events: ConnectionEvents; told
   return { link, events: net.events, told }
 }
 
-const requests = Array.from({ length: KEYS }, (_, i) => cupsMessage('0200', purchaseFields(stanOf(i))))
+const requests = Array.from({ length: KEYS }, (_, i) =>
+  cupsMessage('0200', purchaseFields(stanOf(i))))
 const requestFrames = requests.map((message) => cupsFrame(PEER, US, message))
 const answers = Array.from({ length: KEYS }, (_, i) =>
   cupsMessage('0210', { ...purchaseFields(stanOf(i)), 39: '00' }))

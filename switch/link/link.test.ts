@@ -163,7 +163,8 @@ t.test('network requests of the peer are answered while business waits', async (
   })
   stage.peer.say('0821', { 7: '0105160000', 11: '000056', 70: '301' })
   stage.clock.advance(5)
-  t.match(stage.peer.reader.frames.at(-1), { mti: '0830', fields: { 11: '000056' } }, 'a repeat too')
+  const repeat = { mti: '0830', fields: { 11: '000056' } }
+  t.match(stage.peer.reader.frames.at(-1), repeat, 'a repeat too')
   t.equal(stage.link.pendingCount(), 1)
 })
 
