@@ -4,7 +4,7 @@ import { seededRandom } from '../runtime/random.ts'
 import { Backoff } from './backoff.ts'
 import { hourMinuteSecond, LocalTime, monthDay, yearDayHour } from './local-time.ts'
 
-/** `want` is local date and time, MMDDhhmmss; computed with GNU date: TZ=Asia/Shanghai date -d @... */
+/** `want` is local date and time, MMDDhhmmss; computed with GNU date in that zone. */
 const INSTANTS = [
   {
     name: 'Shanghai is eight hours ahead', zone: 'Asia/Shanghai', at: '2026-01-05T08:00:00Z',
