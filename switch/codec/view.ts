@@ -79,6 +79,14 @@ export class View {
     this.bits.fill(0)
   }
 
+  /** Forgets `field` and all after it; 0 forgets every field. For messages that end in a fault. */
+  keepBefore(field: number): void {
+    for (let other = 1; other <= FIELD_MAX; other++) {
+      const bit = other - 1
+      if (field === 0 || other >= field) this.bits[bit >> 5]! &= ~(0x80000000 >>> (bit & 31))
+    }
+  }
+
   /** The MTI as four digits. */
   get mti(): string {
     const known = MTI_TEXT[this.mtiNumber]

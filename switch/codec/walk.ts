@@ -31,6 +31,46 @@ export function walk(
   return false
 }
 
+/**
+ * What can be read of a message that walk() refused: the view shows the fields before the one that
+ * is wrong, so that a format error can be answered with the sender's own trace number. True when at
+ * least the MTI was read. Not for the way of a good message.
+ */
+export function walkBeforeFault(
+  dialect: Dialect, frame: Uint8Array, start: number, end: number, view: View, fault: Fault,
+): boolean {
+  view.frame = frame
+  view.dialect = dialect
+  view.headerStart = start
+  view.bodyStart = start
+  view.end = end
+  view.mtiNumber = 0
+  view.bits.fill(0)
+  walkMessage(dialect, frame, start, end, view, fault)
+  if (fault.kind !== 'trailing_bytes') view.keepBefore(fault.field)
+  return view.mtiNumber > 0
+}
+
+/**
+ * As walk(), for tools that explain a bad message: on a fault the view keeps the fields before the
+ * one that is wrong (none when MTI or bitmaps are wrong already).
+ */
+export function walkUntilFault(
+  dialect: Dialect, frame: Uint8Array, start: number, end: number, view: View, fault: Fault,
+): boolean {
+  view.reset()
+  view.frame = frame
+  view.dialect = dialect
+  view.headerStart = start
+  view.end = end
+  if (walkMessage(dialect, frame, start, end, view, fault)) return true
+  if (fault.kind === 'trailing_bytes') return false
+  for (let field = Math.max(fault.field, 1); field <= view.bits.length * 32; field++) {
+    view.bits[(field - 1) >> 5]! &= ~(0x80000000 >>> ((field - 1) & 31))
+  }
+  return false
+}
+
 function walkMessage(
   dialect: Dialect, frame: Uint8Array, start: number, end: number, view: View, fault: Fault,
 ): boolean {

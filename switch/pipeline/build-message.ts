@@ -101,8 +101,11 @@ export class MessageBuilder {
     return this.#finish(mti)
   }
 
-  /** The answer to the originator of `txn`, from its own request and the answer it got. */
-  reply(txn: Txn, context: Context): Buffer {
+  /**
+   * The answer to the originator of `txn`, from its own request and the answer it got.
+   * `signed`: with room for a MAC where the dialect has one.
+   */
+  reply(txn: Txn, context: Context, signed: boolean): Buffer {
     const view = txn.message.view
     const shape = this.#replies.get(view.mti) ?? this.#replies.get('other')
     const mti = answerMti(view.mti)
@@ -116,7 +119,7 @@ export class MessageBuilder {
     if (shape) this.#fill(shape.set, txn, target)
     if (shape && isApproved(txn.answer.reason)) this.#fill(shape.approved, txn, target)
     writer.setText(this.meaning.response_code_field, this.codeFor(txn.answer.reason))
-    if (this.macRule(view.mti) && this.#profile.macRequired) this.#setMac()
+    if (signed && this.macRule(view.mti)) this.#setMac()
     return this.#finish(mti)
   }
 

@@ -177,25 +177,21 @@ export class Pipeline implements LinkHandlers {
     const name = txn.link.settings.name
     const builder = this.#parts.builders.get(name)
     if (!builder) return false
-    const frame = builder.reply(txn, this.#context)
     const rule = builder.macRule(txn.message.view.mti)
-    if (rule && !(await this.#sign(txn, builder, rule, frame))) return false
-    return txn.link.reply(txn.message, frame)
-  }
-
-  /** Puts the MAC into an answer. A refusal to one who has no key, or while the token is gone, goes with zeros in its place. */
-  async #sign(
-    txn: Txn,
-    builder: MessageBuilder,
-    rule: NonNullable<ReturnType<MessageBuilder['macRule']>>,
-    frame: Buffer,
-  ): Promise<boolean> {
-    const profile = this.#context.profiles.get(txn.link.settings.name)
+    const profile = this.#context.profiles.get(name)
     const key = txn.terminal ? keyNames.terminalMac(txn.terminal) : (profile?.macKey ?? '')
+    const frame = builder.reply(txn, this.#context, key !== '')
+    if (!rule || key === '') return txn.link.reply(txn.message, frame)
     const target = new MacTarget(rule, builder.dialect, frame)
-    const mac = await this.#context.hsm.generateMac({ key, algorithm: rule.algorithm, data: target.input() })
-    if (mac.outcome === 'ok') target.place(mac.value)
-    return mac.outcome === 'ok' || !isApproved(txn.answer.reason)
+    const data = target.input()
+    const mac = await this.#context.hsm.generateMac({ key, algorithm: rule.algorithm, data })
+    if (mac.outcome === 'ok') {
+      target.place(mac.value)
+      return txn.link.reply(txn.message, frame)
+    }
+    // Who has no key yet, or while the token is gone: a refusal goes without MAC, an approval never.
+    if (isApproved(txn.answer.reason)) return false
+    return txn.link.reply(txn.message, builder.reply(txn, this.#context, false))
   }
 
   // Duplicates and originals in flight --------------------------------------------------------------------------------
