@@ -1,7 +1,8 @@
 // `switchyard message decode|encode|...`: ISO 8583 messages as bytes and as records. Loaded by
 // console/main.ts; needs neither database nor token. Masks card data unless told otherwise.
 import type { Command } from 'commander'
-import { withExamples } from '../help.ts'
+import { jsonOption, withExamples } from '../help.ts'
+import type { ExplainOptions } from '../message/explain.ts'
 import type { LineOptions } from '../message/run.ts'
 
 /** Adds `message` with its verbs. */
@@ -16,6 +17,7 @@ export function register(program: Command): void {
   )
   addDecode(message)
   addEncode(message)
+  addExplain(message)
 }
 
 function addDecode(message: Command): void {
@@ -46,6 +48,26 @@ function addEncode(message: Command): void {
       'switchyard message encode --dialect cups < records.jsonl',
       `echo '{"mti":"0820","fields":{"7":"0825112400","11":"863743","70":"301"}}' \\`,
       '  | switchyard message encode --dialect cups --framing cups4',
+    ],
+  )
+}
+
+function addExplain(message: Command): void {
+  withExamples(
+    message.command('explain')
+      .description('says which framings and dialects fit, and what each byte is')
+      .argument('[hex...]',
+        'hexadecimal, a dump, base64 or a log line; - or nothing for standard input')
+      .option('--show-sensitive', 'do not mask PAN, tracks, PIN block and the like')
+      .option('--dialects <directory>', "a directory with a bank's own dialect files")
+      .addOption(jsonOption())
+      .action(async (words: string[], options: ExplainOptions) => {
+        const { explain } = await import('../message/explain.ts')
+        process.exitCode = await explain(words, options)
+      }),
+    [
+      'switchyard message explain 003E0000160102003E...',
+      'tcpdump -XX -r link.pcap | switchyard message explain',
     ],
   )
 }

@@ -37,7 +37,8 @@ function valueOf(dialect: Dialect, field: number): fc.Arbitrary<string> {
     case CHECK.ascii: case CHECK.ebcdic:
       return textOf(' AZaz09-/=$@', min, max)
     default:
-      return textOf('0123456789ABCDEF', min * 2, max * 2).map((text) => text.slice(0, text.length & ~1))
+      return textOf('0123456789ABCDEF', min * 2, max * 2).map((text) =>
+        text.slice(0, text.length & ~1))
   }
 }
 
@@ -82,7 +83,9 @@ for (const name of dialectNames()) {
       if (view === null) throw new Error('refused')
       const fields = [...view.fields()]
       if (fields.length !== message.size) throw new Error('fields')
-      for (const field of fields) if (view.text(field) !== message.get(field)) throw new Error(`text ${field}`)
+      for (const field of fields) {
+        if (view.text(field) !== message.get(field)) throw new Error(`text ${field}`)
+      }
     }), { numRuns: 1000, interruptAfterTimeLimit: TIME_MS })
     t.end()
   })
@@ -99,7 +102,9 @@ for (const name of dialectNames()) {
       // A stamped total length is the header's, not the fields'.
       const body = bytes.subarray(view.bodyStart)
       const again = encodeAgain(dialect, view)
-      if (again === null || !again.subarray(view.bodyStart).equals(body)) throw new Error('bytes differ')
+      if (again === null || !again.subarray(view.bodyStart).equals(body)) {
+        throw new Error('bytes differ')
+      }
     }), { numRuns: 2500, interruptAfterTimeLimit: TIME_MS })
     t.ok(taken > 20, `${taken} were still messages`)
     t.end()

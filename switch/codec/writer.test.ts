@@ -6,6 +6,7 @@ import t from 'tap'
 import { loadDialectSpec } from '../../config/dialects.ts'
 import { compileDialect } from './dialect.ts'
 import { Fault } from './fault.ts'
+import { fieldVariant } from './variant.ts'
 import { View } from './view.ts'
 import { walk } from './walk.ts'
 import { MessageWriter, splice } from './writer.ts'
@@ -71,6 +72,23 @@ for (const row of refused) {
     t.end()
   })
 }
+
+t.test('a signed amount with an odd count of BCD digits has a zero, or the F it came with, before them', (t) => {
+  const spec = loadDialectSpec('iso87-binary')
+  const dialect = compileDialect({ ...spec, fields: { 28: { ...spec.fields[28]!, max: 8 } } })
+  for (const [pad, hex] of [['0', '4300012345'], ['F', '43F0012345']] as const) {
+    const writer = new MessageWriter(dialect, 100)
+    writer.begin('0200')
+    t.ok(writer.setText(28, 'C0012345', { pad }))
+    const produced = writer.finish()!
+    t.equal(hexOf(produced.frame.subarray(10)), hex)
+    const view = new View(dialect)
+    t.ok(walk(dialect, produced.frame, 0, produced.end, view, new Fault()))
+    t.equal(view.text(28), 'C0012345')
+    t.equal(fieldVariant(view, 28)?.pad ?? '0', pad)
+  }
+  t.end()
+})
 
 t.test('setters in any order, the last value of a field, and fields taken out', (t) => {
   const writer = new MessageWriter(dialectOf('cups'), 2048)
