@@ -184,7 +184,7 @@ const RULE_ROWS: Row[] = [
   {
     name: 'a scheme may answer after the terminal has gone',
     rule: 'answers come within the terminals wait',
-    change: ['reply_timeout_ms: 8000', 'reply_timeout_ms: 29000'],
+    change: ['reply_timeout_ms: 4000', 'reply_timeout_ms: 29000'],
     at: 'reply_timeout_ms: 29000',
     says: /terminals of pos wait 30000 ms only; write at most 28000/,
   },
