@@ -24,6 +24,8 @@ const WRITER_SETTINGS =
   '-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off ' +
   '-c synchronous_commit=on -c default_transaction_isolation=read\\ committed'
 
+const SESSION_NAME = 'switchyard journal'
+
 /** The connection was lost or a statement took too long; what the server did with it is not known here. */
 export class ConnectionLost extends Error {}
 
@@ -64,19 +66,22 @@ export function troubleText(error: unknown): string {
 
 export class WriterConnection {
   readonly #url: string
-  readonly #session: string
   readonly #clock: Clock
   readonly #random: Random
   #client: Client | null = null
+  #writer: string | null = null
   #failures = 0
   #closed = false
 
-  /** @param name of the writer, unique among all that use the database */
-  constructor(url: string, name: string, clock: Clock, random: Random) {
+  constructor(url: string, clock: Clock, random: Random) {
     this.#url = url
-    this.#session = `switchyard journal ${name}`
     this.#clock = clock
     this.#random = random
+  }
+
+  /** Number of this writer in journal_writer, given by the database at the first connection. */
+  get writer(): string | null {
+    return this.#writer
   }
 
   /**
@@ -94,7 +99,7 @@ export class WriterConnection {
       lock_timeout: LOCK_TIMEOUT_MS,
       idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
       keepAlive: true,
-      application_name: this.#session,
+      application_name: SESSION_NAME,
       options: WRITER_SETTINGS,
       pipeline: true, // BEGIN with the read, the write with COMMIT: two round trips a group
     })
@@ -102,7 +107,7 @@ export class WriterConnection {
     client.on('end', () => this.#forget(client))
     try {
       await client.connect()
-      await this.#endPredecessors(client)
+      await this.#introduce(client)
     } catch (error) {
       this.#failures += 1
       client.connection.stream.destroy()
@@ -153,17 +158,24 @@ export class WriterConnection {
   }
 
   /**
-   * A session of ours that the server still believes in (the network died, not the session) holds its locks until the
-   * server finds out. Nobody will ever read its answer, so it is ended now.
+   * Takes a number at the first connection; at later ones ends the session before. The server may still believe in it (the
+   * network died, not the session), and it holds its locks until the server finds out. Nobody will read its answer.
    */
-  async #endPredecessors(client: Client): Promise<void> {
+  async #introduce(client: Client): Promise<void> {
     const late = this.#clock.after(CONNECT_TIMEOUT_MS, () => client.connection.stream.destroy())
     try {
-      await client.query(
-        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE application_name = $1 AND pid <> pg_backend_pid()`,
-        [this.#session],
-      )
+      if (this.#writer === null) {
+        const { rows } = await client.query<{ writer: string }>(
+          'INSERT INTO journal_writer DEFAULT VALUES RETURNING writer',
+        )
+        this.#writer = rows[0]?.writer ?? null
+      }
+      await client.query({
+        text: `SELECT set_config('application_name', $1, false),
+                 (SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                  WHERE application_name = $1 AND pid <> pg_backend_pid())`,
+        values: [`${SESSION_NAME} ${this.#writer ?? ''}`],
+      })
     } finally {
       late.cancel()
     }

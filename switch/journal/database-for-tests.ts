@@ -115,8 +115,11 @@ export async function newJournal(
   return { url, journal: journalOn(url) }
 }
 
+let journals = 0
+
+/** Another journal on the same database, as a second node has; its writer's name must be its own. */
 export function journalOn(url: string, clock: Clock = systemClock): PostgresJournal {
-  return new PostgresJournal({ url, clock, random: seededRandom(url) })
+  return new PostgresJournal({ url, clock, random: seededRandom(++journals) })
 }
 
 export async function seed(url: string, cards: DemonstrationCard[]): Promise<void> {

@@ -34,6 +34,7 @@ WITH t AS MATERIALIZED (
 ), d AS MATERIALIZED (
   SELECT * FROM card_day WHERE card_id IN (SELECT id FROM c) AND business_date IN (
     SELECT unnest($4::date[]) UNION SELECT business_date FROM t)
+  ORDER BY card_id, business_date FOR UPDATE
 ), a AS MATERIALIZED (
   SELECT id, currency, credits_minor - debits_minor AS balance_minor, floor_minor
   FROM account WHERE id IN (SELECT account_id FROM c) AND kind = 'customer'

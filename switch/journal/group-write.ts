@@ -52,10 +52,8 @@ export function rolesNeeded(
 
 const WRITE_SQL = `
 WITH mark AS (
-  INSERT INTO journal_writer (writer, group_mark, fence) VALUES ($8::text, $9::bigint, $10::bigint)
-  ON CONFLICT (writer) DO UPDATE SET group_mark = excluded.group_mark, fence = excluded.fence,
-    marked_at = now()
-    WHERE journal_writer.fence <= excluded.fence
+  UPDATE journal_writer SET group_mark = $9::bigint, fence = $10::bigint, marked_at = now()
+  WHERE writer = $8::bigint AND fence <= $10::bigint
   RETURNING 1
 ), inserted AS (
   INSERT INTO txn (id, business_key, body_hash, state, kind, source_link, route, mti, stan, rrn,
@@ -145,7 +143,7 @@ SELECT journal_expect('writer', (SELECT count(*) FROM mark), 1),
 export function writeQuery(
   group: Group,
   roles: (key: string) => number | undefined,
-  writer: { name: string; mark: number; fence: number },
+  writer: { id: string; mark: number; fence: number },
 ): QueryConfig {
   const cards = [...group.cards.values()].filter((card) => card.changed)
   const days = [...group.days.values()].filter((day) => day.changed)
@@ -177,7 +175,7 @@ export function writeQuery(
         })),
       ),
       JSON.stringify(safRows(group)),
-      writer.name,
+      writer.id,
       writer.mark,
       writer.fence,
     ],

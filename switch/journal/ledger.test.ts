@@ -187,14 +187,16 @@ t.test('there is no column for what must not be kept', async (t) => {
 
 t.test('a write with a fence that was raised meanwhile changes nothing', async (t) => {
   const { url } = await prepared()
+  const writer = '7'
+  await sql(url, `INSERT INTO journal_writer OVERRIDING SYSTEM VALUE VALUES (${writer}, 0, 0)`)
   const write = (mark: number, fence: number): Promise<unknown> => {
-    const { text, values } = writeQuery(new Group(1), () => 1, { name: 'w', mark, fence })
+    const { text, values } = writeQuery(new Group(1), () => 1, { id: writer, mark, fence })
     return sql(url, text, values)
   }
   await write(1, 0)
   await write(2, 1)
   await t.rejects(write(3, 0), { code: 'SY004' }, 'the old server process wakes up too late')
-  t.match(await sql(url, `SELECT group_mark, fence FROM journal_writer WHERE writer = 'w'`), [
+  t.match(await sql(url, `SELECT group_mark, fence FROM journal_writer WHERE writer = ${writer}`), [
     { group_mark: '2', fence: '1' },
   ])
 })

@@ -208,9 +208,12 @@ export class PostgresJournal implements Journal {
     if (this.#closed) return
     this.#closed = true
     await Promise.all([this.#writes.idle(), this.#cards.idle()])
-    // Only tidiness: a mark that stays behind is removed by another journal a week later.
-    await this.#pool.query(queries.forgetWritersQuery(this.#writer.name)).catch(() => {})
+    const { writer } = this.#writer.connection
     await this.#writer.connection.close()
+    if (writer !== null) {
+      // Only tidiness: nobody reads the mark of a writer that is gone.
+      await this.#pool.query(queries.forgetWriterQuery(writer)).catch(() => {})
+    }
     await this.#pool.end()
   }
 

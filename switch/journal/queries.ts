@@ -319,10 +319,7 @@ export function putKeyBlockQuery(
   }
 }
 
-/** Removes a writer's mark, and those of journals that were killed long ago. */
-export function forgetWritersQuery(writer: string): QueryConfig {
-  return {
-    text: `DELETE FROM journal_writer WHERE writer = $1 OR marked_at < now() - interval '7 days'`,
-    values: [writer],
-  }
+/** Removes the mark of a writer that ends. */
+export function forgetWriterQuery(writer: string): QueryConfig {
+  return { text: 'DELETE FROM journal_writer WHERE writer = $1', values: [writer] }
 }

@@ -57,7 +57,6 @@ export class Writer {
   readonly connection: WriterConnection
   readonly #clock: Clock
   readonly #tools: ActTools
-  readonly name: string // its row in journal_writer, and part of its session's name
   readonly #roles = new Map<string, number>()
   readonly #expireQueue: (sinceMs: number) => void
   #mark = 0 // of the last group sent
@@ -70,8 +69,7 @@ export class Writer {
     random: Random,
     expireQueue: (sinceMs: number) => void,
   ) {
-    this.name = ulid(clock, random)
-    this.connection = new WriterConnection(url, this.name, clock, random)
+    this.connection = new WriterConnection(url, clock, random)
     this.#clock = clock
     this.#tools = { random, newId: () => ulid(clock, random) }
     this.#expireQueue = expireQueue
@@ -166,7 +164,7 @@ export class Writer {
       const opened = new Map(group.openedRoles.map((role) => [role.key, role.id]))
       const roles = (key: string): number | undefined => this.#roles.get(key) ?? opened.get(key)
       const write = writeQuery(group, roles, {
-        name: this.name,
+        id: this.connection.writer ?? '0',
         mark: this.#mark,
         fence: this.#fence,
       })
@@ -194,13 +192,10 @@ export class Writer {
       try {
         await this.connection.open()
         this.#fence += 1
-        // Inserting makes a writer without a row wait for its own first group as well.
         const ask = {
-          text: `INSERT INTO journal_writer (writer, group_mark, fence) VALUES ($1, 0, $2)
-                 ON CONFLICT (writer) DO UPDATE SET marked_at = now(),
-                   fence = greatest(journal_writer.fence, excluded.fence)
-                 RETURNING group_mark`,
-          values: [this.name, this.#fence],
+          text: `UPDATE journal_writer SET fence = greatest(fence, $2::bigint), marked_at = now()
+                 WHERE writer = $1 RETURNING group_mark`,
+          values: [this.connection.writer, this.#fence],
         }
         const [found] = await this.connection.send<{ group_mark: string }>([ask], QUERY_TIMEOUT_MS)
         const row = found === undefined ? undefined : found.rows[0]

@@ -19,8 +19,9 @@ CREATE TABLE key_block (
 -- for the end of the old transaction. Asking raises the fence, so that a server process which wakes up
 -- later with the lost group in hand finds the fence changed and writes nothing.
 CREATE TABLE journal_writer (
-  writer text COLLATE "C" PRIMARY KEY,
-  group_mark bigint NOT NULL,
-  fence bigint NOT NULL,
+  -- Given by the database, so that no two journals can take each other's mark for their own.
+  writer bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  group_mark bigint NOT NULL DEFAULT 0,
+  fence bigint NOT NULL DEFAULT 0,
   marked_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50);
