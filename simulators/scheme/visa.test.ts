@@ -6,7 +6,14 @@ import { encryptPin } from '../../hsm/algorithms/pin-translation.ts'
 import { systemClock } from '../../switch/runtime/clock.ts'
 import { seededRandom } from '../../switch/runtime/random.ts'
 import { BookFile, IssuerBook } from '../book.ts'
-import { HandSocket, VISA, bodyByHand, keyOfLabel, readByHand, tokenOfLabels } from '../test-by-hand.ts'
+import {
+  HandSocket,
+  VISA,
+  bodyByHand,
+  keyOfLabel,
+  readByHand,
+  tokenOfLabels,
+} from '../test-by-hand.ts'
 import { cardNamed, pinOf, wrongPinOf } from '../cards.ts'
 import { FaultRules, parseRule } from '../faults.ts'
 import { WorkingKey } from '../keys.ts'
