@@ -202,7 +202,7 @@ export const RULES: readonly Rule[] = [
     instead: 'a comment above: what, units, errors, source',
     find: (file) => (file.path.endsWith('.ts') && !isTestSupport(file.path) ? silent(file) : []),
     bad: ['switch/x.ts', 'const a = 1\nexport function f(): void {}'],
-    good: ['switch/x.ts', '/** Does it. */\nexport function f(): void {}\n\n// More.\nexport async function g(): void {}'],
+    good: ['switch/a-b.ts', '/** It. */\nexport function f(): void {}\nexport function aB(): void {}'],
   },
   {
     name: `lines have at most ${COLUMNS_MAX} columns`,
@@ -261,12 +261,17 @@ function headless(file: SourceFile): Found {
   return isComment && head.replace(/[^A-Za-z]/g, '').length >= 20 ? [] : [[1, head.slice(0, 40)]]
 }
 
-/** Exported functions without a comment on the line above; a class has its file's head. */
+/**
+ * Exported functions without a comment on the line above. A class, a function named like its file
+ * and a command's `register` have the file's head for that.
+ */
 function silent(file: SourceFile): Found {
   const found: Found = []
+  const own = file.path.slice(file.path.lastIndexOf('/') + 1, -'.ts'.length)
+  const kebab = (name: string): string => name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)
   file.lines.forEach((line, i) => {
     const match = /^export (?:async )?function\*? (\w+)/.exec(line)
-    if (match === null) return
+    if (match === null || match[1] === 'register' || kebab(match[1] ?? '') === own) return
     const above = file.lines[i - 1] ?? ''
     if (!/\*\/\s*$|^\/\//.test(above)) found.push([i + 1, match[1] ?? ''])
   })
