@@ -175,10 +175,15 @@ export class Supervisor {
 
   async #startDatabase(): Promise<void> {
     const { home, databaseUrl, parts, say } = this.#options
-    const database = await parts.startDatabase({
+    const options: DatabaseOptions = {
       directory: join(home, 'database'),
       url: databaseUrl ?? undefined,
       onTrouble: (what) => this.#databaseTrouble(what),
+    }
+    const database = await parts.startDatabase(options).catch((error: unknown) => {
+      const why = error instanceof Error ? error.message : 'it does not start'
+      const whose = databaseUrl === null ? '' : 'the database of SWITCHYARD_DATABASE_URL: '
+      throw new StartRefused(`${whose}${why}`)
     })
     this.#database = database
     this.#databaseUrl = database.url
@@ -267,9 +272,12 @@ export class Supervisor {
 
   async #demonstrate(): Promise<void> {
     const { config, home, parts, print, say } = this.#options
+    const log = (line: string): void => {
+      if (!this.#stop.signal.aborted) say(line)
+    }
     say('running the demonstration')
     const table = await Promise.race([
-      parts.demonstrate(config, home, this.#stop.signal, say),
+      parts.demonstrate(config, home, this.#stop.signal, log),
       aborted(this.#stop.signal).then(() => ''),
     ])
     if (table !== '') print(`${table}\n`)
