@@ -281,6 +281,14 @@ t.test('a failed installation says why in one line, and the next run begins agai
   t.same(it.run().calls, FIRST_RUN)
 })
 
+t.test('two setups at once install once', async (t) => {
+  const it = machine().complete()
+  const both = 'sh scripts/setup.sh & first=$!; sh scripts/setup.sh && wait $first'
+  const { code, calls, err } = it.run(['bash', '-c', both])
+  t.equal(code, 0, err)
+  t.same(calls, FIRST_RUN)
+})
+
 t.test('a machine without npm is told what it needs', async (t) => {
   const it = machine().complete()
   it.remove('tools/npm')
