@@ -484,5 +484,10 @@ void t.test(
       { code: '00', macRight: false },
       { code: '00', macRight: false },
     ])
+
+    const later = acquirer.reverse(seen.rrn, 1)
+    test.strictSame(await inbound.next(), first, 'and so is one that is asked for later')
+    acknowledge()
+    await later
   },
 )
