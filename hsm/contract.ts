@@ -75,6 +75,7 @@ export function contractOf(t: Test, adapter: string, make: MakeSubject): void {
     await importKey(t, subject, 'pin.a', 'pin', PIN_KEY_A)
     await importKey(t, subject, 'pin.b', 'pin', PIN_KEY_B)
     await importKey(t, subject, 'mac.a', 'mac', MAC_KEY)
+    await importKey(t, subject, 'track.a', 'track', PIN_KEY_A)
     await translationFacts(t, subject)
     await verificationFacts(t, subject)
   })
