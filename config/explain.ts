@@ -76,7 +76,8 @@ function explainIssue(issue: z.core.$ZodIssue, raw: unknown): Explanation[] {
   const make = (what: string, todo: string): Explanation => ({ path, at: 'value', what, todo })
   if (value === undefined) {
     const described = node?.description === undefined ? '' : ` (${node.description})`
-    return [make(`${name} is missing`, `add it${described}: ${expected(node)}`)]
+    const form = node?.type === 'string' ? '' : `: ${expected(node)}`
+    return [make(`${name} is missing`, `add it${described}${form}`)]
   }
   if (value === null) return [make(`${name} has no value`, `remove the key, or ${expected(node)}`)]
   switch (issue.code) {
