@@ -34,3 +34,11 @@ export function findModule(
   if (configured !== undefined) return existsSync(configured) ? configured : null
   return candidates.find((path) => existsSync(path)) ?? null
 }
+
+/**
+ * What NSS softokn must be told at initialisation: TokenAddress.libraryParameters.
+ * @param directory holds its key database (key4.db, cert9.db)
+ */
+export function softoknParameters(directory: string): string {
+  return `configdir='sql:${directory}' certPrefix='' keyPrefix='' secmod='secmod.db' flags=''`
+}

@@ -4,6 +4,7 @@
 import pkcs11js from 'pkcs11js'
 
 import type { KeyUsage } from '../port.ts'
+import { softoknParameters } from './module-path.ts'
 import { loadedModule, slotOf } from './session.ts'
 import type { KeyPower, KeyType, TokenAddress, TokenSession } from './session.ts'
 import { idOf, singleLabel } from './token-objects.ts'
@@ -55,8 +56,7 @@ const SOFTOKN_LABEL = 'NSS Certificate DB'
 
 /** An NSS softokn key database in a directory of its own, its PIN set; for tests. */
 export function initializeSoftokn(module: string, directory: string, pin: string): TokenAddress {
-  const libraryParameters =
-    `configdir='sql:${directory}' certPrefix='' keyPrefix='' secmod='secmod.db' flags=''`
+  const libraryParameters = softoknParameters(directory)
   const pkcs11 = loadedModule(module, libraryParameters)
   const slot = slotOf(pkcs11, SOFTOKN_LABEL)
   const flags = pkcs11js.CKF_SERIAL_SESSION | pkcs11js.CKF_RW_SESSION
