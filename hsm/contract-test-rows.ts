@@ -65,7 +65,7 @@ export const TRANSLATIONS: readonly TranslationRow[] = [
   },
   {
     name: 'a 12-digit PIN changes its length nibble from UnionPay to format 0',
-    source: 'crypto.md section 1: 12 stands for 0C',
+    source: 'UnionPay writes the length as two decimal digits, ISO 9564-1 as one nibble',
     block: des(bytes(PIN_KEY_A), unionPay('123456789012', PAN_A)),
     from: 'unionpay_pan',
     to: 'iso0',

@@ -3,7 +3,7 @@
 /** Calls in hand (queued, looked up, in a worker) before `overloaded`: 0.2 s of a token's work. */
 export const TOKEN_CALLS_MAX = 4096
 
-/** Calls of one worker task: 64 make the thread hop cost about 1 us each (style.md section 4). */
+/** Calls of one worker task: 64 make the thread hop cost about 1 us each, measured. */
 export const BATCH_CALLS_MAX = 64
 
 /** A call without an answer after this many ms is `unavailable`; below any terminal's patience. */
@@ -23,6 +23,10 @@ export const CLOSE_DEADLINE_MS = 3_000
 
 export const WORKERS_DEFAULT = 2 // each owns a session; measured 55,000 3DES blocks/s per worker
 export const WORKERS_MAX = 16 // more sessions than any token here serves in parallel
+
+/** JavaScript heap of one worker, MB: its keys take a few, a batch less than one. */
+export const WORKER_HEAP_MB_MAX = 96
+export const WORKER_YOUNG_MB_MAX = 8 // the part of it for short-lived batches
 
 /** Working keys held as session objects by one worker; two objects each, a few hundred bytes. */
 export const SESSION_KEYS_MAX = 2_048

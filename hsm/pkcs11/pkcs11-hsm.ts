@@ -44,6 +44,8 @@ import {
   TOKEN_CALLS_MAX,
   WORKER_RESTARTS_MAX,
   WORKERS_DEFAULT,
+  WORKER_HEAP_MB_MAX,
+  WORKER_YOUNG_MB_MAX,
   WORKERS_MAX,
 } from './limits.ts'
 import type { TokenAddress } from './session.ts'
@@ -273,6 +275,10 @@ export class Pkcs11Hsm implements Hsm {
       idleTimeout: Number.POSITIVE_INFINITY,
       concurrentTasksPerWorker: 1,
       recordTiming: false,
+      resourceLimits: {
+        maxOldGenerationSizeMb: WORKER_HEAP_MB_MAX,
+        maxYoungGenerationSizeMb: WORKER_YOUNG_MB_MAX,
+      },
       workerData: this.#setup,
     })
     // A crash without a task in hand is told here; one with a task rejects the task.

@@ -6,7 +6,7 @@
 // what opens the vault, while the database alone opens nothing. (A wrapped blob in a data object
 // would do as well, but NSS softokn keeps no data objects.) They are sensitive, may do nothing, and
 // leave only wrapped; vaultSecretsOf() wraps them under the vault key and unwraps them into
-// readable session objects, because AES-GCM of PANs runs in the process (design.md section 6).
+// readable session objects, because AES-GCM of PANs runs in the process.
 
 import pkcs11js from 'pkcs11js'
 

@@ -25,7 +25,7 @@ export const SHARED_PIN_REFUSED = 0
 /** Place in `shared` that is 1 while one worker initialises the module and logs in. */
 export const SHARED_OPENING = 1
 
-/** Place in `shared` that counts initialisations of the module: handles of an older one are stale. */
+/** Place in `shared` that counts initialisations of the module; older handles are stale. */
 export const SHARED_GENERATION = 2
 
 export const SHARED_PLACES = 3
