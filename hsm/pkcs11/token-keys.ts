@@ -17,7 +17,7 @@ import {
 } from '../algorithms/key-block.ts'
 import type { KeyBlockHeader, KeyBlockKeys } from '../algorithms/key-block.ts'
 import type { KeyUsage } from '../port.ts'
-import { DEFAULT_IBM3624_PROFILE, Refused, require } from '../verbs/key-source.ts'
+import { DEFAULT_IBM3624_PROFILE, Refused, refuseUnless } from '../verbs/key-source.ts'
 import type {
   DerivedKey,
   Ibm3624Profile,
@@ -75,7 +75,7 @@ class TokenKey implements PaymentKey {
   }
 
   get single(): BlockCipher {
-    require(this.#single !== null, 'key_usage')
+    refuseUnless(this.#single !== null, 'key_usage')
     return new TokenCipher(this.session, this.#single, 'tdes')
   }
 
@@ -246,7 +246,7 @@ export class TokenKeys implements KeySource {
     if (!this.#options.translateInToken || block.length !== 8) return null
     const fromKey = this.open(from, 'pin', 'decrypt')
     const toKey = this.open(to, 'pin', 'encrypt')
-    require(fromKey.algorithm === 'tdes' && toKey.algorithm === 'tdes', 'key_usage')
+    refuseUnless(fromKey.algorithm === 'tdes' && toKey.algorithm === 'tdes', 'key_usage')
     if (!(fromKey instanceof TokenKey && toKey instanceof TokenKey)) return null
     return translateInToken(this.#session, fromKey.handle, toKey.handle, block)
   }
@@ -270,17 +270,17 @@ export class TokenKeys implements KeySource {
       entry = this.#findMaster(name, usage)
       this.#master.set(name, entry)
     }
-    require(entry.usage === usage, 'key_usage')
+    refuseUnless(entry.usage === usage, 'key_usage')
     return entry
   }
 
   #findMaster(name: string, usage: TokenUsage): MasterKeyEntry {
     const session = this.#session
     const handle = onlyOne(session.findKeys(name))
-    require(handle !== null, 'key_missing')
-    require(hasUsage(session, handle, usage), 'key_usage')
+    refuseUnless(handle !== null, 'key_missing')
+    refuseUnless(hasUsage(session, handle, usage), 'key_usage')
     const type = keyTypeOf(session, handle)
-    require(type !== 'secret', 'key_usage')
+    refuseUnless(type !== 'secret', 'key_usage')
     const single = type === 'aes' ? null : onlyOne(session.findKeys(singleLabel(name)))
     const algorithm = type === 'aes' ? 'aes' : 'tdes'
     const key = new TokenKey(session, algorithm, handle, single, this.#options.deriveInToken)
@@ -320,7 +320,7 @@ export class TokenKeys implements KeySource {
         const key = new TokenKey(session, 'aes', handle, null, false)
         return { header, key, handles: [handle] }
       }
-      require(header.algorithm === 'T' && clear.length >= 16, 'key_usage')
+      refuseUnless(header.algorithm === 'T' && clear.length >= 16, 'key_usage')
       const type = clear.length === 24 ? 'des3' : 'des2'
       const handle = session.create({ type, powers }, clear)
       const single = needsSingle(header) ? createSingle(session, clear) : null
@@ -339,7 +339,7 @@ export class TokenKeys implements KeySource {
 
   #deriveBlockKeys(): KeyBlockKeys {
     const kbpk = this.#masterKey(this.#options.kbpk, 'kbpk')
-    require(kbpk.algorithm === 'aes', 'key_usage')
+    refuseUnless(kbpk.algorithm === 'aes', 'key_usage')
     return {
       encryption: this.#blockKey(kbpk, 0),
       authentication: this.#blockKey(kbpk, 1),
@@ -372,7 +372,7 @@ export class TokenKeys implements KeySource {
 /** A block that does not verify is as good as no key; which check failed is not told. */
 function unwrappedBlock(keys: KeyBlockKeys, block: string): ReturnType<typeof unwrapKeyBlock> {
   try {
-    require(block.startsWith('D'), 'key_missing')
+    refuseUnless(block.startsWith('D'), 'key_missing')
     const unwrapped = unwrapKeyBlock(keys, block)
     demandKeySuitsHeader(unwrapped, 'aes', KBPK_BYTES)
     return unwrapped
@@ -383,7 +383,7 @@ function unwrappedBlock(keys: KeyBlockKeys, block: string): ReturnType<typeof un
 }
 
 function onlyOne(found: readonly KeyHandle[]): KeyHandle | null {
-  require(found.length <= 1, 'key_usage') // two keys of one name: which one was meant?
+  refuseUnless(found.length <= 1, 'key_usage') // two keys of one name: which one was meant?
   return found[0] ?? null
 }
 

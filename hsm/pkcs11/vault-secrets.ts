@@ -10,7 +10,7 @@
 
 import pkcs11js from 'pkcs11js'
 
-import { Refused, require } from '../verbs/key-source.ts'
+import { Refused, refuseUnless } from '../verbs/key-source.ts'
 import type { VaultSecrets } from '../verbs/key-source.ts'
 import type { KeyHandle, TokenSession } from './session.ts'
 import { idOf } from './token-objects.ts'
@@ -61,7 +61,7 @@ function shown(session: TokenSession, vaultKey: KeyHandle, key: KeyHandle): Uint
   })
   try {
     const [value] = session.attributes(readable, [P.CKA_VALUE])
-    require(value !== undefined && value.length === SECRET_BYTES, 'key_usage')
+    refuseUnless(value !== undefined && value.length === SECRET_BYTES, 'key_usage')
     return Uint8Array.from(value)
   } finally {
     session.destroy(readable)

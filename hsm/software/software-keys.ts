@@ -9,7 +9,7 @@ import { unwrapKeyBlock, wrapKeyBlock } from '../algorithms/key-block.ts'
 import type { KeyBlockKeys } from '../algorithms/key-block.ts'
 import { aesCipher, softwareCipher, tdesCipher } from '../algorithms/software-ciphers.ts'
 import type { KeyUsage } from '../port.ts'
-import { DEFAULT_IBM3624_PROFILE, Refused, require } from '../verbs/key-source.ts'
+import { DEFAULT_IBM3624_PROFILE, Refused, refuseUnless } from '../verbs/key-source.ts'
 import type {
   DerivedKey,
   Ibm3624Profile,
@@ -45,7 +45,7 @@ class ClearKey implements DerivedKey {
   }
 
   get single(): BlockCipher {
-    require(this.algorithm === 'tdes', 'key_usage')
+    refuseUnless(this.algorithm === 'tdes', 'key_usage')
     return tdesCipher(this.#key.slice(0, 8))
   }
 
@@ -82,8 +82,8 @@ export class SoftwareKeys implements KeySource {
   open(ref: KeyRef, usage: KeyUsage, act: KeyAct): PaymentKey {
     if (ref.block !== null) return this.#openBlock(ref.name, ref.block, usage, act)
     const found = this.#master.get(ref.name)
-    require(found !== undefined, 'key_missing')
-    require(found.usage === usage, 'key_usage')
+    refuseUnless(found !== undefined, 'key_missing')
+    refuseUnless(found.usage === usage, 'key_usage')
     return new ClearKey(found.algorithm ?? 'tdes', found.key)
   }
 

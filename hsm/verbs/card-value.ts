@@ -3,7 +3,7 @@
 
 import { cvv, digitsMatch } from '../algorithms/card-verification.ts'
 import type { VerifyCvvRequest } from '../port.ts'
-import { require } from './key-source.ts'
+import { refuseUnless } from './key-source.ts'
 import type { KeyRef, KeySource } from './key-source.ts'
 
 const PAN = /^[0-9]{12,19}$/
@@ -13,11 +13,11 @@ const CVV = /^[0-9]{3}$/
 
 /** Returns when the three digits are right, else refuses cvv_mismatch. */
 export function verifyCvv(source: KeySource, request: VerifyCvvRequest, ref: KeyRef): null {
-  require(PAN.test(request.pan) && EXPIRY.test(request.expiry), 'bad_input')
-  require(SERVICE_CODE.test(request.serviceCode) && CVV.test(request.cvv), 'bad_input')
+  refuseUnless(PAN.test(request.pan) && EXPIRY.test(request.expiry), 'bad_input')
+  refuseUnless(SERVICE_CODE.test(request.serviceCode) && CVV.test(request.cvv), 'bad_input')
   const key = source.open(ref, 'cvk', 'verify')
-  require(key.algorithm === 'tdes', 'key_usage')
+  refuseUnless(key.algorithm === 'tdes', 'key_usage')
   const right = cvv(key, request.pan, request.expiry, request.serviceCode)
-  require(digitsMatch(right, request.cvv), 'cvv_mismatch')
+  refuseUnless(digitsMatch(right, request.cvv), 'cvv_mismatch')
   return null
 }

@@ -17,7 +17,7 @@ import {
 } from '../algorithms/cryptogram.ts'
 import { cardMasterKeyData, sessionKeyData } from '../algorithms/emv-keys.ts'
 import type { CryptogramScheme, GenerateArpcRequest, VerifyArqcRequest } from '../port.ts'
-import { require } from './key-source.ts'
+import { refuseUnless } from './key-source.ts'
 import type { DerivedKey, KeyRef, KeySource } from './key-source.ts'
 
 interface SchemeRule {
@@ -50,10 +50,10 @@ const APPROVALS: ReadonlySet<string> = new Set(['00', '08', '10', '11'])
 /** Verifies the ARQC, then makes the value of tag 91. Refuses arqc_mismatch. */
 export function verifyArqc(source: KeySource, request: VerifyArqcRequest, ref: KeyRef): Uint8Array {
   const { data } = request
-  require(data.length > 0 && data.length <= CRYPTOGRAM_DATA_BYTES_MAX, 'bad_input')
+  refuseUnless(data.length > 0 && data.length <= CRYPTOGRAM_DATA_BYTES_MAX, 'bad_input')
   return withSessionKey(source, request, ref, (key, rule) => {
     const right = applicationCryptogram(key.single, key.pair, data, rule.padding)
-    require(cryptogramMatches(right, request.arqc), 'arqc_mismatch')
+    refuseUnless(cryptogramMatches(right, request.arqc), 'arqc_mismatch')
     return issuerAnswer(key, rule, request)
   })
 }
@@ -73,13 +73,13 @@ function withSessionKey<T>(
   ref: KeyRef,
   use: (key: DerivedKey, rule: SchemeRule) => T,
 ): T {
-  require(Object.hasOwn(RULES, request.scheme), 'bad_input')
+  refuseUnless(Object.hasOwn(RULES, request.scheme), 'bad_input')
   const rule = RULES[request.scheme]
-  require(PAN.test(request.pan) && PAN_SEQUENCE.test(request.panSequence), 'bad_input')
-  require(request.atc.length === 2 && request.arqc.length === 8, 'bad_input')
-  require(RESPONSE_CODE.test(request.responseCode), 'bad_input')
+  refuseUnless(PAN.test(request.pan) && PAN_SEQUENCE.test(request.panSequence), 'bad_input')
+  refuseUnless(request.atc.length === 2 && request.arqc.length === 8, 'bad_input')
+  refuseUnless(RESPONSE_CODE.test(request.responseCode), 'bad_input')
   const imk = source.open(ref, 'imk_ac', 'derive')
-  require(imk.algorithm === 'tdes', 'key_usage')
+  refuseUnless(imk.algorithm === 'tdes', 'key_usage')
   const cardKey = imk.derive(cardMasterKeyData(rule.cardKey, request.pan, request.panSequence))
   try {
     const data = sessionKeyData(rule.sessionKey, { atc: request.atc })

@@ -20,7 +20,7 @@ export class Refused extends Error {
 }
 
 /** Throws Refused with `outcome` unless `holds`. */
-export function require(holds: boolean, outcome: Refusal): asserts holds {
+export function refuseUnless(holds: boolean, outcome: Refusal): asserts holds {
   if (!holds) throw new Refused(outcome)
 }
 

@@ -5,7 +5,7 @@
 import { buildKeyBlockHeader } from '../algorithms/key-block.ts'
 import type { KeyBlockHeader } from '../algorithms/key-block.ts'
 import type { KeyUsage } from '../port.ts'
-import { require } from './key-source.ts'
+import { refuseUnless } from './key-source.ts'
 import type { KeyAct } from './key-source.ts'
 
 interface UsageRow {
@@ -50,10 +50,10 @@ export function demandUsage(
   usage: KeyUsage,
   act: KeyAct,
 ): void {
-  require(ROWS[usage].accepted.includes(header.usage), 'key_usage')
-  require(MODES[act].includes(header.mode), 'key_usage')
+  refuseUnless(ROWS[usage].accepted.includes(header.usage), 'key_usage')
+  refuseUnless(MODES[act].includes(header.mode), 'key_usage')
   const label = header.optionalBlocks.find((block) => block.id === LABEL_BLOCK)
-  require(label === undefined || label.data === nameStem(name), 'key_usage')
+  refuseUnless(label === undefined || label.data === nameStem(name), 'key_usage')
 }
 
 /**

@@ -5,7 +5,7 @@
 import { equalConstantTime } from '../algorithms/bytes.ts'
 import { macAlgorithm1, macAlgorithm3, unionPayPosMac } from '../algorithms/mac.ts'
 import type { MacRequest, VerifyMacRequest } from '../port.ts'
-import { Refused, require } from './key-source.ts'
+import { Refused, refuseUnless } from './key-source.ts'
 import type { KeyAct, KeyRef, KeySource } from './key-source.ts'
 
 /** Bytes of a message that a MAC is taken over; longer than any ISO 8583 message here. */
@@ -19,17 +19,17 @@ export function generateMac(source: KeySource, request: MacRequest, ref: KeyRef)
 /** Returns when the MAC is right over its own length (4 or 8 bytes), else refuses mac_mismatch. */
 export function verifyMac(source: KeySource, request: VerifyMacRequest, ref: KeyRef): null {
   const { mac } = request
-  require(mac.length === 4 || mac.length === 8, 'bad_input')
+  refuseUnless(mac.length === 4 || mac.length === 8, 'bad_input')
   const right = computed(source, request, ref, 'verify').subarray(0, mac.length)
-  require(equalConstantTime(right, mac), 'mac_mismatch')
+  refuseUnless(equalConstantTime(right, mac), 'mac_mismatch')
   return null
 }
 
 function computed(source: KeySource, request: MacRequest, ref: KeyRef, act: KeyAct): Uint8Array {
   const { data } = request
-  require(data.length > 0 && data.length <= MAC_DATA_BYTES_MAX, 'bad_input')
+  refuseUnless(data.length > 0 && data.length <= MAC_DATA_BYTES_MAX, 'bad_input')
   const key = source.open(ref, 'mac', act)
-  require(key.algorithm === 'tdes', 'key_usage')
+  refuseUnless(key.algorithm === 'tdes', 'key_usage')
   switch (request.algorithm) {
     case 'x919':
     case 'cups_host':

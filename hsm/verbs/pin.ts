@@ -13,8 +13,13 @@ import {
   encryptPin,
 } from '../algorithms/pin-translation.ts'
 import { verifyIbm3624, verifyVisaPvv } from '../algorithms/pin-verification.ts'
-import type { PinBlockFormat, TranslatePinRequest, VerifyPinRequest } from '../port.ts'
-import { Refused, require } from './key-source.ts'
+import type {
+  PinBlockFormat,
+  PinVerification,
+  TranslatePinRequest,
+  VerifyPinRequest,
+} from '../port.ts'
+import { Refused, refuseUnless } from './key-source.ts'
 import type { Ibm3624Profile, KeyRef, KeySource, PaymentKey } from './key-source.ts'
 
 const FORMATS: ReadonlySet<PinBlockFormat> = new Set([
@@ -39,15 +44,15 @@ export function translatePin(
   to: KeyRef,
 ): Uint8Array {
   const { fromFormat, toFormat } = request
-  require(FORMATS.has(fromFormat) && FORMATS.has(toFormat), 'bad_input')
-  require(PAN.test(request.pan), 'bad_input')
-  require(request.block.length === blockBytesOf(fromFormat), 'bad_input')
+  refuseUnless(FORMATS.has(fromFormat) && FORMATS.has(toFormat), 'bad_input')
+  refuseUnless(PAN.test(request.pan), 'bad_input')
+  refuseUnless(request.block.length === blockBytesOf(fromFormat), 'bad_input')
   demandAllowed(fromFormat, toFormat)
   if (fromFormat === toFormat) {
     const inside = source.translateInside(from, to, request.block)
     if (inside !== null) return inside
   }
-  require(source.clearPinAllowed, 'unavailable')
+  refuseUnless(source.clearPinAllowed, 'unavailable')
   const fromKey = pinKey(source, from, fromFormat, 'decrypt')
   const toKey = pinKey(source, to, toFormat, 'encrypt')
   const pin = clearPin(fromKey, fromFormat, request.block, request.pan)
@@ -66,26 +71,31 @@ export function verifyPin(
   pvkRef: KeyRef,
 ): null {
   const { format, method } = request
-  require(FORMATS.has(format), 'bad_input')
-  require(PAN.test(request.pan), 'bad_input')
-  require(request.block.length === blockBytesOf(format), 'bad_input')
-  if (method.kind === 'pvv') require(PVV.test(method.pvv) && PVKI.test(method.pvki), 'bad_input')
-  else require(method.kind === 'ibm3624' && OFFSET.test(method.offset), 'bad_input')
-  require(source.clearPinAllowed, 'unavailable')
+  refuseUnless(FORMATS.has(format), 'bad_input')
+  refuseUnless(PAN.test(request.pan), 'bad_input')
+  refuseUnless(request.block.length === blockBytesOf(format), 'bad_input')
+  refuseUnless(isReference(method), 'bad_input')
+  refuseUnless(source.clearPinAllowed, 'unavailable')
   const key = pinKey(source, pinRef, format, 'decrypt')
   const pvk = source.open(pvkRef, 'pvk', 'verify')
-  require(pvk.algorithm === 'tdes', 'key_usage')
+  refuseUnless(pvk.algorithm === 'tdes', 'key_usage')
   const pin = clearPin(key, format, request.block, request.pan)
   try {
     const right =
       method.kind === 'pvv'
         ? verifyVisaPvv(pvk.pair, request.pan, method.pvki, pin, digits(method.pvv))
         : offsetHolds(pvk, source.ibm3624Profile(pvkRef.name), request.pan, method.offset, pin)
-    require(right, 'pin_mismatch')
+    refuseUnless(right, 'pin_mismatch')
     return null
   } finally {
     wipe(pin)
   }
+}
+
+/** Whether the reference value has the form of its method. */
+function isReference(method: PinVerification): boolean {
+  if (method.kind === 'pvv') return PVV.test(method.pvv) && PVKI.test(method.pvki)
+  return method.kind === 'ibm3624' && OFFSET.test(method.offset)
 }
 
 /** PCI PIN 3-3: the PAN is the same in and out by the shape of the request. */
@@ -106,7 +116,7 @@ function pinKey(
   act: 'encrypt' | 'decrypt',
 ): PaymentKey {
   const key = source.open(ref, 'pin', act)
-  require(key.algorithm === (format === 'iso4' ? 'aes' : 'tdes'), 'key_usage')
+  refuseUnless(key.algorithm === (format === 'iso4' ? 'aes' : 'tdes'), 'key_usage')
   return key
 }
 
@@ -134,7 +144,7 @@ function validationData(profile: Ibm3624Profile, pan: string): Uint8Array {
   const { panOffset } = profile
   const first = panOffset < 0 ? Math.max(pan.length + panOffset, 0) : panOffset
   const used = pan.slice(first, first + profile.panDigits)
-  require(used.length > 0, 'bad_input')
+  refuseUnless(used.length > 0, 'bad_input')
   return Uint8Array.from(Buffer.from(used.padEnd(16, profile.pad), 'hex'))
 }
 

@@ -13,7 +13,7 @@ import type {
   MakeWorkingKeyRequest,
   WorkingKey,
 } from '../port.ts'
-import { require } from './key-source.ts'
+import { refuseUnless } from './key-source.ts'
 import type { KeyRef, KeySource } from './key-source.ts'
 
 /** Uses that a key made for or by a peer may have; a KEK or a master key comes by ceremony. */
@@ -32,10 +32,10 @@ export function makeWorkingKey(
   ref: KeyRef,
 ): WorkingKey {
   const { name, usage, bytes } = request
-  require(WORKING_USAGES.has(usage) && name.length > 0, 'bad_input')
-  require(bytes === 8 || bytes === 16, 'bad_input')
+  refuseUnless(WORKING_USAGES.has(usage) && name.length > 0, 'bad_input')
+  refuseUnless(bytes === 8 || bytes === 16, 'bad_input')
   const kek = source.open(ref, 'kek', 'encrypt')
-  require(kek.algorithm === 'tdes', 'key_usage')
+  refuseUnless(kek.algorithm === 'tdes', 'key_usage')
   const random = source.random(bytes)
   const key = withOddParity(random)
   const held = doubleLength(key)
@@ -55,17 +55,17 @@ export function importWorkingKey(
   ref: KeyRef,
 ): ImportedKey {
   const { name, usage, wrapped, kcv } = request
-  require(WORKING_USAGES.has(usage) && name.length > 0, 'bad_input')
-  require(wrapped.length === 8 || wrapped.length === 16, 'bad_input')
-  require(kcv === null || CHECK_VALUE_LENGTHS.has(kcv.length), 'bad_input')
+  refuseUnless(WORKING_USAGES.has(usage) && name.length > 0, 'bad_input')
+  refuseUnless(wrapped.length === 8 || wrapped.length === 16, 'bad_input')
+  refuseUnless(kcv === null || CHECK_VALUE_LENGTHS.has(kcv.length), 'bad_input')
   const kek = source.open(ref, 'kek', 'decrypt')
-  require(kek.algorithm === 'tdes', 'key_usage')
+  refuseUnless(kek.algorithm === 'tdes', 'key_usage')
   const key = kek.pair.decryptEcb(wrapped)
   const held = doubleLength(key)
   try {
     const computed = checkValue(source, held)
     if (kcv !== null) {
-      require(equalConstantTime(computed.subarray(0, kcv.length), kcv), 'kcv_mismatch')
+      refuseUnless(equalConstantTime(computed.subarray(0, kcv.length), kcv), 'kcv_mismatch')
     }
     return { block: source.seal(name, usage, held), kcv: computed.slice(0, CHECK_VALUE_BYTES) }
   } finally {
