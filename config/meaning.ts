@@ -1,9 +1,10 @@
 /**
  * The meaning of a dialect: what its messages are for, beside how they are written.
  *
- * The `meaning:` key of a dialect's YAML file is checked here and used by the link (network management, matching) and by
- * the pipeline (classification, mapping to and from the canonical transaction, response codes). It is data, so that a bank
- * corrects what its licensed documents say otherwise. Imports nothing of ours.
+ * The `meaning:` key of a dialect's YAML file is checked here and used by the link (network
+ * management, matching) and by the pipeline (classification, mapping to and from the canonical
+ * transaction, response codes). It is data, so that a bank corrects what its licensed documents say
+ * otherwise. Imports nothing of ours.
  */
 
 import { z } from 'zod'
@@ -17,6 +18,8 @@ const networkCodes = z.strictObject({
   sign_on: z.string(),
   sign_off: z.string(),
   echo: z.string(),
+  /** Codes a peer may use beside ours for the same three. */
+  also: z.record(z.string(), z.enum(['sign_on', 'sign_off', 'echo'])).default({}),
   key_exchange: z.array(z.string()).default([]),
   cutover: z.array(z.string()).default([]),
 })
@@ -39,7 +42,7 @@ const mac = z.strictObject({
   mab_fields: z.array(fieldNumber).default([]),
   mab_network_fields: z.array(fieldNumber).default([]), // the same for MTI 08xx
   algorithm: z.enum(['x919', 'x99', 'unionpay_pos_ecb', 'cups_host']),
-  form: z.enum(['raw8', 'raw4_zero4', 'hex8']), // hex8: first four bytes as eight ASCII hex characters
+  form: z.enum(['raw8', 'raw4_zero4', 'hex8']), // hex8: four bytes as eight hex characters
   requests: z.array(mti), // request MTIs that must carry it
   answers: z.enum(['always', 'approved', 'never']).default('always'), // when an answer's is checked
 })
@@ -67,7 +70,10 @@ const replyShape = z.strictObject({
 
 export const meaningSchema = z.strictObject({
   kinds: z.array(kindRow).default([]),
-  /** Fields that make the key under which an answer is matched with its request; the link adds MTI class. */
+  /**
+   * Fields that make the key under which an answer is matched with its request; the link adds MTI
+   * class.
+   */
   matching: z.array(fieldNumber),
   /** Parts of the business key of a request: `11` is a field, `60:2-8` its characters 2 to 7. */
   business_key: z.array(z.string()).default([]),
@@ -76,7 +82,9 @@ export const meaningSchema = z.strictObject({
   /** The part that holds a terminal's batch number, or empty. */
   batch: z.string().default(''),
   requests: z.record(mti, requestShape).default({}),
-  /** The MTI with which a kind goes to this network; a kind that is not listed is not offered there. */
+  /**
+   * The MTI with which a kind goes to this network; a kind that is not listed is not offered there.
+   */
   forward_mti: z.record(z.string(), mti).default({}),
   /** How we answer a request: by its MTI, else `other`. The response code field is always set. */
   replies: z
@@ -87,7 +95,9 @@ export const meaningSchema = z.strictObject({
   read: z.record(z.string(), fieldNumber).default({}),
   /** Reason to response code; one code for every reason, checked for totality at start. */
   response_codes: z.record(z.string(), z.string()).default({}),
-  /** Response code to reason; a code that is not listed becomes `unmapped_decline` and is counted. */
+  /**
+   * Response code to reason; a code that is not listed becomes `unmapped_decline` and is counted.
+   */
   reasons: z.record(z.string(), z.string()).default({}),
   response_code_field: fieldNumber.default(39),
   network: network.optional(),
@@ -109,7 +119,9 @@ export const meaningSchema = z.strictObject({
 /** What a dialect's messages mean; see the schema for each key. */
 export type Meaning = z.infer<typeof meaningSchema>
 
-/** Checks the `meaning:` part of a dialect file; the error names the dialect and every wrong key. */
+/**
+ * Checks the `meaning:` part of a dialect file; the error names the dialect and every wrong key.
+ */
 export function parseMeaning(dialect: string, raw: unknown): Meaning {
   const result = meaningSchema.safeParse(raw ?? {})
   if (result.success) return result.data

@@ -1,30 +1,46 @@
 /**
  * The Hsm port: what the switch may ask of a security module, in the words of payments.
  *
- * Called by pipeline steps and link life-cycle; implemented by `hsm/pkcs11` (a real token, in worker threads) and by
- * `hsm/software` (simulator and tests only). Keys are names; bytes go in and come out; every outcome is a value, never an
- * exception. A clear PIN or a clear key never crosses this port. Rules: design.md section 7, PCI PIN requirement 3-3.
+ * Called by pipeline steps and link life-cycle; implemented by `hsm/pkcs11` (a real token, in
+ * worker threads) and by `hsm/software` (simulator and tests only). Keys are names; bytes go in and
+ * come out; every outcome is a value, never an exception. A clear PIN or a clear key never crosses
+ * this port. Rules: design.md section 7, PCI PIN requirement 3-3.
  */
 
-/** PIN block formats: ISO 9564-1 formats 0, 1, 3, 4 and the UnionPay X9.8 block with or without PAN. */
+/**
+ * PIN block formats: ISO 9564-1 formats 0, 1, 3, 4 and the UnionPay X9.8 block with or without PAN.
+ */
 export type PinBlockFormat = 'iso0' | 'iso1' | 'iso3' | 'iso4' | 'unionpay_pan' | 'unionpay_no_pan'
 
 /**
- * How a MAC is made. `x919` = ISO 9797-1 algorithm 3, zero padding (retail MAC); `x99` = algorithm 1 with DES;
- * `unionpay_pos_ecb` = the XOR-then-hex algorithm of UnionPay POS (result: 8 ASCII hex characters); `cups_host` = `x919`
- * over a prepared MAB text (result: 8 raw bytes, the caller keeps what its field holds).
+ * How a MAC is made. `x919` = ISO 9797-1 algorithm 3, zero padding (retail MAC); `x99` = algorithm
+ * 1 with DES; `unionpay_pos_ecb` = the XOR-then-hex algorithm of UnionPay POS (result: 8 ASCII hex
+ * characters); `cups_host` = `x919` over a prepared MAB text (result: 8 raw bytes, the caller keeps
+ * what its field holds).
  */
 export type MacAlgorithm = 'x919' | 'x99' | 'unionpay_pos_ecb' | 'cups_host'
 
-/** Which rule makes card key, session key and data authentication code (emv-pboc.md sections 4-7). */
+/**
+ * Which rule makes card key, session key and data authentication code (emv-pboc.md sections 4-7).
+ */
 export type CryptogramScheme = 'unionpay_cvn01' | 'visa_cvn10' | 'visa_cvn18'
 
 /** What a key may be used for; one purpose per key (PCI PIN requirement 19). */
-export type KeyUsage = 'pin' | 'mac' | 'track' | 'kek' | 'pvk' | 'cvk' | 'imk_ac' | 'imk_smi' | 'imk_smc'
+export type KeyUsage =
+  | 'pin'
+  | 'mac'
+  | 'track'
+  | 'kek'
+  | 'pvk'
+  | 'cvk'
+  | 'imk_ac'
+  | 'imk_smi'
+  | 'imk_smc'
 
 /**
- * Outcome of every verb. `ok` is the only success. `unavailable` = token gone or too slow; `overloaded` = the bounded queue
- * in front of the token is full; the other words say which check refused.
+ * Outcome of every verb. `ok` is the only success. `unavailable` = token gone or too slow;
+ * `overloaded` = the bounded queue in front of the token is full; the other words say which check
+ * refused.
  */
 export type HsmOutcome =
   | 'ok'
@@ -61,7 +77,8 @@ export interface VerifyPinRequest {
 /** Where the reference comes from; nothing in it lets a PIN be computed without the key. */
 export type PinVerification =
   | { kind: 'pvv'; key: string; pvki: string; pvv: string }
-  | { kind: 'ibm3624'; key: string; offset: string } // decimalisation and validation data belong to the key's profile
+  // Decimalisation table and validation data belong to the key's profile.
+  | { kind: 'ibm3624'; key: string; offset: string }
 
 export interface MacRequest {
   key: string
@@ -140,20 +157,32 @@ export interface Hsm {
   verifyPin(request: VerifyPinRequest): Promise<HsmResult<null>>
   generateMac(request: MacRequest): Promise<HsmResult<Uint8Array>>
   verifyMac(request: VerifyMacRequest): Promise<HsmResult<null>>
-  /** Verifies the ARQC and, in the same call, makes the ARPC for `responseCode`: the 91 value, ARPC and code. */
+  /**
+   * Verifies the ARQC and, in the same call, makes the ARPC for `responseCode`: the 91 value, ARPC
+   * and code.
+   */
   verifyArqc(request: VerifyArqcRequest): Promise<HsmResult<Uint8Array>>
   generateArpc(request: GenerateArpcRequest): Promise<HsmResult<Uint8Array>>
   verifyCvv(request: VerifyCvvRequest): Promise<HsmResult<null>>
   makeWorkingKey(request: MakeWorkingKeyRequest): Promise<HsmResult<WorkingKey>>
   importWorkingKey(request: ImportWorkingKeyRequest): Promise<HsmResult<ImportedKey>>
-  /** Secrets of the vault: 32 bytes for PAN sealing and 32 for PAN tokens, kept wrapped by the token, never in a file. */
+  /**
+   * Secrets of the vault: 32 bytes for PAN sealing and 32 for PAN tokens, kept wrapped by the
+   * token, never in a file.
+   */
   vaultKeys(): Promise<HsmResult<{ seal: Uint8Array; token: Uint8Array }>>
   status(): HsmStatus
   close(): Promise<void>
 }
 
-/** Where the adapter finds the key block of a working key; master keys are objects in the token under the same name. */
+/**
+ * Where the adapter finds the key block of a working key; master keys are objects in the token
+ * under the same name.
+ */
 export interface KeyDirectory {
-  /** The block of `name` in force, or null when only the token may know it. Bounded, answers from memory or database. */
+  /**
+   * The block of `name` in force, or null when only the token may know it. Bounded, answers from
+   * memory or database.
+   */
   find(name: string): Promise<string | null>
 }

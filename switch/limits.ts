@@ -1,16 +1,23 @@
 /**
- * Bounds of the running switch: name with unit, value, reason. Relations between them are asserted at the end of the file.
+ * Bounds of the running switch: name with unit, value, reason. Relations between them are asserted
+ * at the end of the file.
  *
- * Rooms with bounds of their own (codec, link, journal, hsm) keep them beside their code; what an operator sets is in the
- * configuration. docs/reference/limits.md lists all of them. Each has a test at the bound.
+ * Rooms with bounds of their own (codec, link, journal, hsm) keep them beside their code; what an
+ * operator sets is in the configuration. docs/reference/limits.md lists all of them. Each has a
+ * test at the bound.
  */
 
 import assert from 'node:assert/strict'
 
-/** Transactions worked on at once. One more is answered `overload` at once: about 1 s of work at 4,000/s. */
+/**
+ * Transactions worked on at once. One more is answered `overload` at once: about 1 s of work at
+ * 4,000/s.
+ */
 export const TRANSACTIONS_IN_FLIGHT_MAX = 4_000
 
-/** Repeats of one request that wait for the first one's answer; terminals repeat two or three times. */
+/**
+ * Repeats of one request that wait for the first one's answer; terminals repeat two or three times.
+ */
 export const DUPLICATES_WAITING_MAX = 8
 
 /** Longest a terminal may wait for us, ms; cups-host.md section 13 has 60 s for terminals. */
@@ -34,7 +41,9 @@ export const MESSAGE_BYTES_MAX = 4_096
 /** Events kept on one transaction; later ones are counted in the last. */
 export const TIMELINE_EVENTS_MAX = 64
 
-/** Numbers reserved in the database at once per counter; lost at a crash, so gaps stay below this. */
+/**
+ * Numbers reserved in the database at once per counter; lost at a crash, so gaps stay below this.
+ */
 export const NUMBER_BLOCK = 1_000
 
 /** Refill when fewer than this are left: about 0.1 s of traffic at 2,500/s. */

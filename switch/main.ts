@@ -1,9 +1,10 @@
 /**
- * Wires the running switch: ports, links, pipeline, store-and-forward, operations pages. Nothing imports this file but the
- * command `switchyard run`.
+ * Wires the running switch: ports, links, pipeline, store-and-forward, operations pages. Nothing
+ * imports this file but the command `switchyard run`.
  *
- * Order of start: database and migrations, token, what was in doubt, then links: nothing financial passes before recovery
- * is done. Order of stop: no new work, what is in flight ends, links sign off, token and database close.
+ * Order of start: database and migrations, token, what was in doubt, then links: nothing financial
+ * passes before recovery is done. Order of stop: no new work, what is in flight ends, links sign
+ * off, token and database close.
  */
 
 import { existsSync, readFileSync } from 'node:fs'
@@ -23,7 +24,7 @@ import { framingFor } from './framing/framings.ts'
 import type { Journal } from './journal/port.ts'
 import { PostgresJournal } from './journal/postgres.ts'
 import { FAULT_KINDS } from './codec/fault.ts'
-import { createLink } from './link/link.ts'
+import { createLink, type ConnectionObserver } from './link/link.ts'
 import type { Link, LinkSettings } from './link/contract.ts'
 import { tcpNet } from './link/tcp.ts'
 import { DRAIN_MS_MAX } from './limits.ts'
@@ -63,7 +64,9 @@ export class StartFailed extends Error {
   readonly code = 'start_failed'
 }
 
-/** Starts the switch and resolves when every listening port is open. Rejects with one clear line. */
+/**
+ * Starts the switch and resolves when every listening port is open. Rejects with one clear line.
+ */
 export async function startSwitch(options: SwitchOptions): Promise<RunningSwitch> {
   const { config } = options
   const undo: Array<() => Promise<void> | void> = []
@@ -214,7 +217,7 @@ async function wire(
     },
     malformed: (link, fault) => observation.malformed(link.settings.name, fault),
   })
-  makeLinks(config, { links, drains, speech, pipeline, context })
+  makeLinks(config, { links, drains, speech, pipeline, context, log })
   return lifeOf(config, { ports, links, drains, pipeline, unsettled, context })
 }
 
@@ -241,7 +244,8 @@ function speechOf(config: SwitchConfig, profiles: ReadonlyMap<string, LinkProfil
     const dialect = dialects.get(link.dialect) ?? compileDialect(spec)
     dialects.set(link.dialect, dialect)
     const meaning = parseMeaning(link.dialect, spec.meaning)
-    builders.set(link.name, new MessageBuilder(dialect, meaning, profiles.get(link.name)!))
+    const profile = profiles.get(link.name) ?? profileOf(config, link)
+    builders.set(link.name, new MessageBuilder(dialect, meaning, profile))
     readers.set(link.name, readerOf(meaning, iccFormOf(spec)))
   }
   return { dialects, builders, readers }
@@ -253,13 +257,21 @@ interface LinkParts {
   speech: Speech
   pipeline: Pipeline
   context: Context
+  log: Log
 }
 
 function makeLinks(config: SwitchConfig, parts: LinkParts): void {
-  const { links, drains, speech, pipeline, context } = parts
+  const { links, drains, speech, pipeline, context, log } = parts
+  const connections: ConnectionObserver = {
+    connectionOpened: (link, id, remote) => log.connectionOpened(link.settings.name, id, remote),
+    connectionClosed: (link, id, remote, cause) => {
+      log.connectionClosed(link.settings.name, id, remote, cause)
+    },
+  }
   const net = tcpNet(systemClock)
   for (const link of config.links) {
-    const builder = speech.builders.get(link.name)!
+    const builder = speech.builders.get(link.name)
+    if (!builder) continue
     const settings = linkSettings(config, link, builder)
     const made = createLink(settings, pipeline, {
       net,
@@ -267,6 +279,7 @@ function makeLinks(config: SwitchConfig, parts: LinkParts): void {
       random: systemRandom,
       timeZone: config.time_zone,
       nextStan: () => context.numbers.take(`stan.${link.name}`) ?? '000000',
+      observer: connections,
     })
     links.set(link.name, made)
     if (link.role !== 'scheme') continue
@@ -427,7 +440,10 @@ function told(ok: boolean, good: string, bad: string): ProbeResult {
   return { ok, note: ok ? good : bad }
 }
 
-/** Ready when every port that should listen does; a network that is away is told, but does not stop the others. */
+/**
+ * Ready when every port that should listen does; a network that is away is told, but does not stop
+ * the others.
+ */
 function linksProbe(links: ReadonlyMap<string, Link>): ProbeResult {
   const states = [...links.values()].map((link) => `${link.settings.name} ${link.state}`)
   return { ok: true, note: states.join(', ') }

@@ -1,8 +1,9 @@
 /**
- * What the pipeline tells the world: one log line per transaction, metrics, and events of links and stored messages.
+ * What the pipeline tells the world: one log line per transaction, metrics, and events of links and
+ * stored messages.
  *
- * Made by main.ts; the only place where a transaction becomes a line of text. Everything it writes goes through the log's
- * allow-list (log/log.ts) and the closed label sets of meters.ts.
+ * Made by main.ts; the only place where a transaction becomes a line of text. Everything it writes
+ * goes through the log's allow-list (log/log.ts) and the closed label sets of meters.ts.
  */
 
 import { answerCodeOf } from './pipeline/build-message.ts'
@@ -13,7 +14,9 @@ import { isApproved } from './reasons.ts'
 import type { Log } from './log/log.ts'
 import type { Meters } from './meters.ts'
 
-/** Bytes of the card token that stand in a line: enough to find a card's lines, not to look it up. */
+/**
+ * Bytes of the card token that stand in a line: enough to find a card's lines, not to look it up.
+ */
 const CARD_REFERENCE_BYTES = 6
 
 export class Observation implements Observer {
@@ -30,7 +33,8 @@ export class Observation implements Observer {
     const { reason } = txn.answer
     const approved = isApproved(reason)
     const outcome = txn.replayed ? 'replayed' : approved ? 'approved' : 'declined'
-    this.#meters.transactionCompleted(link, txn.kind ?? 'unknown', outcome, reason, durationMs / 1000)
+    const kind = txn.kind ?? 'unknown'
+    this.#meters.transactionCompleted(link, kind, outcome, reason, durationMs / 1000)
     if (reason === 'timeout') this.#meters.timedOut(txn.route)
     if (reason === 'duplicate_conflict') this.#log.duplicateRefused(link, txn.id)
     this.#log.txnCompleted({

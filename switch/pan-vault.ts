@@ -1,8 +1,9 @@
 /**
  * How card numbers rest: a keyed token to find them by, and AES-256-GCM to read them again.
  *
- * Made once by main.ts from the two secrets that the token keeps wrapped (Hsm.vaultKeys); used by pipeline steps and
- * store-and-forward. Never writes a PAN anywhere. PCI DSS 3.4/3.5; design.md section 6.
+ * Made once by main.ts from the two secrets that the token keeps wrapped (Hsm.vaultKeys); used by
+ * pipeline steps and store-and-forward. Never writes a PAN anywhere. PCI DSS 3.4/3.5; design.md
+ * section 6.
  */
 
 import { createCipheriv, createDecipheriv, createHmac } from 'node:crypto'
@@ -24,7 +25,10 @@ export class PanVault {
     this.#random = random
   }
 
-  /** HMAC-SHA-256 of the digits, 32 bytes: equal PANs have equal tokens, and no token can be computed without the key. */
+  /**
+   * HMAC-SHA-256 of the digits, 32 bytes: equal PANs have equal tokens, and no token can be
+   * computed without the key.
+   */
   token(pan: Pan): Buffer {
     return createHmac('sha256', this.#tokenKey).update(pan.reveal(), 'latin1').digest()
   }

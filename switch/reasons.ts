@@ -1,9 +1,11 @@
 /**
- * Every reason a transaction can end with. Steps name one; dialect files map each to a response code.
+ * Every reason a transaction can end with. Steps name one; dialect files map each to a response
+ * code.
  *
- * The order is the precedence: when two checks would refuse, the earlier line is the one that is answered. A reason is
- * approved or not, and says whether the originator may sensibly try again. docs/reference/reasons.md lists the same words
- * (a test compares them). Sources for the meanings: iso8583.md section 8, cups-host.md section 10.
+ * The order is the precedence: when two checks would refuse, the earlier line is the one that is
+ * answered. A reason is approved or not, and says whether the originator may sensibly try again.
+ * docs/reference/reasons.md lists the same words (a test compares them). Sources for the meanings:
+ * iso8583.md section 8, cups-host.md section 10.
  */
 
 export interface ReasonInfo {

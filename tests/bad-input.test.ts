@@ -1,8 +1,10 @@
 /**
- * What a switch must survive, sent through real sockets to the running process: garbage, lengths beyond the bound, messages
- * that do not parse, requests nobody signed on for. Each gets its answer or its end, and nothing else is disturbed.
+ * What a switch must survive, sent through real sockets to the running process: garbage, lengths
+ * beyond the bound, messages that do not parse, requests nobody signed on for. Each gets its answer
+ * or its end, and nothing else is disturbed.
  *
- * The bytes are written by hand here, not by our encoder. Expected behaviour: behaviours.md A3, G45, G46, I57.
+ * The bytes are written by hand here, not by our encoder. Expected behaviour: behaviours.md A3,
+ * G45, G46, I57.
  */
 
 import { connect, type Socket } from 'node:net'
@@ -22,7 +24,9 @@ await pos.connect()
 t.teardown(() => pos.close())
 await pos.signOn()
 
-const portOf = (link: string): number => world.config.links.find((one) => one.name === link)!.listen!.port
+const portOf = (link: string): number => {
+  return world.config.links.find((one) => one.name === link)?.listen?.port ?? 0
+}
 
 /** A peer that speaks raw bytes. */
 class Raw {
@@ -70,7 +74,8 @@ class Raw {
 
 /** The POS that is signed on still gets its answers. */
 async function othersUndisturbed(): Promise<void> {
-  const result = await pos.sale({ card: cardNamed('own-1'), amountMinor: 100, chip: true, withPin: true })
+  const card = cardNamed('own-1')
+  const result = await pos.sale({ card, amountMinor: 100, chip: true, withPin: true })
   if (result.code !== '00') throw new Error(`a good sale was answered ${result.code}`)
 }
 
@@ -88,7 +93,8 @@ t.test('garbage whose length is beyond the bound closes that connection only', a
 t.test('a body that does not parse is answered with a format error where its trace number can be read', async (t) => {
   const peer = new Raw('pos')
   // 0800 with fields 11, 41 and 62, whose length 9999 is longer than the message.
-  peer.send(`0028 ${POS_HEAD} 0800 0020000000800004 000123 3130303030303031 9999 0102030405`.replace('0028', '0026'))
+  const body = '0800 0020000000800004 000123 3130303030303031 9999 0102030405'
+  peer.send(`0026 ${POS_HEAD} ${body}`)
   const answer = await peer.answer()
   t.match(answer.toString('hex'), /0810/)
   t.ok(answer.includes(Buffer.from('30')), 'DE39 = 30')
@@ -135,7 +141,9 @@ t.test('a financial message before sign-on is refused and moves nothing', async 
   const answer = (await peer.answer()).toString('latin1')
   t.match(answer, /^..0210/s)
   t.match(answer, /91/)
-  const { rows } = await world.sql.query(`SELECT 1 FROM txn WHERE source_link = 'partner' AND stan = '000079'`)
+  const { rows } = await world.sql.query(
+    `SELECT 1 FROM txn WHERE source_link = 'partner' AND stan = '000079'`,
+  )
   t.same(rows, [])
   peer.end()
 })

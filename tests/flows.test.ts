@@ -1,8 +1,10 @@
 /**
- * Each procedure of the switch through its real doors: terminals and schemes on sockets, the token, the database.
+ * Each procedure of the switch through its real doors: terminals and schemes on sockets, the token,
+ * the database.
  *
- * The peers are the simulators, which check MACs, ARPCs and answers by themselves and keep their own books; the facts below
- * compare their view with the ledger and with what the operator's page of a transaction says.
+ * The peers are the simulators, which check MACs, ARPCs and answers by themselves and keep their
+ * own books; the facts below compare their view with the ledger and with what the operator's page
+ * of a transaction says.
  */
 
 import t from 'tap'
@@ -29,7 +31,9 @@ const MERCHANT = 'merchant:123456789012345'
 const ATM_CASH = 'atm:20000001'
 
 const sale = (card: string, amountMinor: number, more: object = {}): Promise<OperationResult> =>
-  pos.sale({ card: cardNamed(card), amountMinor, chip: card.startsWith('own'), withPin: true, ...more })
+  pos.sale({
+    card: cardNamed(card), amountMinor, chip: card.startsWith('own'), withPin: true, ...more,
+  })
 
 const cash = (card: string, amountMinor: number, more: object = {}): Promise<OperationResult> =>
   atm.withdrawal({ card: cardNamed(card), amountMinor, chip: card.startsWith('own'), ...more })
@@ -55,7 +59,10 @@ t.test('an ATM signs on and gets working keys whose check values are right', asy
 })
 
 t.test('chip purchase with PIN on our own card: posted once, MAC and ARPC right', async (t) => {
-  const before = { customer: await world.balance('customer:own-1'), shop: await world.balance(MERCHANT) }
+  const before = {
+    customer: await world.balance('customer:own-1'),
+    shop: await world.balance(MERCHANT),
+  }
   const result = await sale('own-1', 1_250)
   t.match(result, { code: '00', macRight: true, issuerGenuine: true })
   t.match(result.authorisation, /^[0-9]{6}$/)
@@ -144,7 +151,8 @@ t.test('an ATM reversal undoes a withdrawal once', async (t) => {
 t.test('CUPS brings a purchase on our card: authorised, MACed, and its reversal undone once', async (t) => {
   const before = await world.balance('payable:cups')
   const result = await world.askCups({
-    do: 'originate', card: 'own-7', kind: 'purchase', amountMinor: 4_400, chip: true, withPin: true, atc: 1,
+    do: 'originate', card: 'own-7', kind: 'purchase', amountMinor: 4_400,
+    chip: true, withPin: true, atc: 1,
   })
   t.match(result, { code: '00', macRight: true, issuerGenuine: true })
   t.equal((await world.balance('payable:cups')) - before, -4_400n)
@@ -188,7 +196,9 @@ t.test('a late approval changes nothing and is recorded', async (t) => {
 })
 
 t.test('a reversal that is not answered is repeated until it is', async (t) => {
-  world.faults('visa', 'mti=0100,amount=9300:deaf', 'mti=0420,times=1:silent', 'mti=0421,times=1:deaf')
+  world.faults(
+    'visa', 'mti=0100,amount=9300:deaf', 'mti=0420,times=1:silent', 'mti=0421,times=1:deaf',
+  )
   const result = await sale('visa-1', 9_300, { keepUnanswered: true })
   t.equal(result.code, '98')
   await world.until('reversal acknowledged', async () => (await world.safOpen()) === 0)
@@ -235,7 +245,8 @@ t.test('new zone keys while traffic runs: nothing is declined for it', async (t)
 })
 
 t.test('the books agree at the end', async (t) => {
-  const totals = JSON.parse(await world.visa!.desk.handle('{"do":"totals"}')) as { net_minor: string }
+  const answer = await world.visa!.desk.handle('{"do":"totals"}')
+  const totals = JSON.parse(answer) as { net_minor: string }
   t.equal(String(await world.balance('receivable:visa')), String(totals.net_minor))
   const { rows } = await world.sql.query(`SELECT * FROM ledger_imbalance`)
   t.same(rows, [], 'debits equal credits and balances equal postings')

@@ -1,12 +1,14 @@
 /**
- * A whole switch for tests: real PostgreSQL, real token, real sockets, the switch as a process of its own that can be killed,
- * and the simulators with their own books in this process. Used by the tests of this folder that cross rooms.
+ * A whole switch for tests: real PostgreSQL, real token, real sockets, the switch as a process of
+ * its own that can be killed, and the simulators with their own books in this process. Used by the
+ * tests of this folder that cross rooms.
  *
- * One world per test file: a process can be pointed at one SoftHSM configuration only. Ports are free ones.
+ * One world per test file: a process can be pointed at one SoftHSM configuration only. Ports are
+ * free ones.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -81,6 +83,7 @@ export class World {
   /** Database, tokens, cards and money; nothing of the switch runs yet. */
   static async make(options: WorldOptions = {}): Promise<World> {
     const home = mkdtempSync(join(tmpdir(), 'switchyard-world-'))
+    chmodSync(home, 0o755) // the database's account must reach its folder
     const configPath = join(home, 'switchyard.yaml')
     writeFileSync(configPath, await configText(options))
     const { config } = loadConfig(configPath)

@@ -1,10 +1,11 @@
 /**
  * The Journal port: everything about money that must survive the process.
  *
- * Called by pipeline steps; implemented by `postgres.ts` (one commit for many transactions) and later by `memory.ts` for
- * the simulator. Every method is one atomic act: when its promise resolves, its effect is durable and visible; when it
- * rejects with JournalUnavailable, the effect is unknown or absent and the caller must not approve. Rules: design.md
- * section 6; reliability.md section 1. Amounts are integers of minor units. No track, PIN block or CVV2 ever comes here.
+ * Called by pipeline steps; implemented by `postgres.ts` (one commit for many transactions) and
+ * later by `memory.ts` for the simulator. Every method is one atomic act: when its promise
+ * resolves, its effect is durable and visible; when it rejects with JournalUnavailable, the effect
+ * is unknown or absent and the caller must not approve. Rules: design.md section 6; reliability.md
+ * section 1. Amounts are integers of minor units. No track, PIN block or CVV2 ever comes here.
  */
 
 /** What a transaction is, whatever dialect it came in. */
@@ -20,9 +21,10 @@ export type TxnKind =
   | 'deposit'
 
 /**
- * Life of a transaction row. `intent`: bytes may have left for another institution, outcome unknown. `timed_out`: no answer
- * in time, reversal queued in the same commit. `not_sent`: known never to have left. `reversed_unseen`: a reversal came
- * before its original; the original will be refused. The legal moves are enforced by the database.
+ * Life of a transaction row. `intent`: bytes may have left for another institution, outcome
+ * unknown. `timed_out`: no answer in time, reversal queued in the same commit. `not_sent`: known
+ * never to have left. `reversed_unseen`: a reversal came before its original; the original will be
+ * refused. The legal moves are enforced by the database.
  */
 export type TxnState =
   | 'intent'
@@ -53,10 +55,13 @@ export interface TxnFacts {
   currency: string // ISO 4217 numeric, three digits
   businessDate: string // YYYY-MM-DD
   receivedAt: number // epoch milliseconds
-  record: string // JSON of the canonical fields a reversal or a repeat answer needs; no sensitive data
+  record: string // JSON of what a reversal or repeated answer needs; no sensitive data
 }
 
-/** A movement between two accounts named by role, e.g. debit 'receivable:visa', credit 'merchant:123456789012345'. */
+/**
+ * A movement between two accounts named by role, e.g. debit 'receivable:visa', credit
+ * 'merchant:123456789012345'.
+ */
 export interface Movement {
   debit: string
   credit: string
@@ -64,7 +69,10 @@ export interface Movement {
   currency: string
 }
 
-/** One thing that happened to a transaction, for `txn show`: what, when (ms after receipt), and a short closed detail. */
+/**
+ * One thing that happened to a transaction, for `txn show`: what, when (ms after receipt), and a
+ * short closed detail.
+ */
 export interface TimelineEvent {
   atMs: number // epoch milliseconds
   what: string // noun.verb_past, e.g. 'intent.committed', 'token.verify_pin', 'leg.sent'
@@ -96,10 +104,13 @@ export interface Card {
   dailyLimitMinor: number
 }
 
-/** What the checks before the authorizer found; the decision itself is cards/decide.ts, inside the commit. */
+/**
+ * What the checks before the authorizer found; the decision itself is cards/decide.ts, inside the
+ * commit.
+ */
 export interface AuthorizeRequest {
   facts: TxnFacts
-  counterAccount: string // role account on the other side, e.g. 'merchant:...', 'atm:...', 'payable:cups'
+  counterAccount: string // role account on the other side, e.g. 'merchant:...', 'payable:cups'
   expiry: string // YYMM from the message, or empty
   pin: 'absent' | 'ok' | 'wrong' | 'unverifiable'
   cryptogram: 'absent' | 'ok' | 'bad' | 'unverifiable'
@@ -109,8 +120,9 @@ export interface AuthorizeRequest {
 }
 
 /**
- * `new`: decided now. `replay`: the same request was decided before, `answer` is the stored one. `conflict`: the key is
- * known with another body. `in_doubt`: a row exists whose outcome is not known (intent of an earlier life).
+ * `new`: decided now. `replay`: the same request was decided before, `answer` is the stored one.
+ * `conflict`: the key is known with another body. `in_doubt`: a row exists whose outcome is not
+ * known (intent of an earlier life).
  */
 export type Occurrence = 'new' | 'replay' | 'conflict' | 'in_doubt'
 
@@ -165,8 +177,9 @@ export interface ReverseRequest {
 }
 
 /**
- * `reversed`: done now. `already`: was reversed before. `declined_original`: nothing to undo. `unseen`: no original, key
- * remembered so that a late original is refused. `pending`: original has no outcome yet; it will be reversed with it.
+ * `reversed`: done now. `already`: was reversed before. `declined_original`: nothing to undo.
+ * `unseen`: no original, key remembered so that a late original is refused. `pending`: original has
+ * no outcome yet; it will be reversed with it.
  */
 export type ReverseOutcome = 'reversed' | 'already' | 'declined_original' | 'unseen' | 'pending'
 
@@ -242,20 +255,35 @@ export interface Journal {
   intend(request: IntentRequest): Promise<IntentResult>
   /** Records how an intent ended, with its postings and its reversal, in one grouped commit. */
   conclude(request: OutcomeRequest): Promise<OutcomeResult>
-  /** Undoes an original once, however often it is asked; queues the reversal to the scheme when the original left. */
+  /**
+   * Undoes an original once, however often it is asked; queues the reversal to the scheme when the
+   * original left.
+   */
   reverse(request: ReverseRequest): Promise<ReverseResult>
-  /** Adds events to a transaction that has its outcome (late answers, SAF attempts); changes nothing else. */
+  /**
+   * Adds events to a transaction that has its outcome (late answers, SAF attempts); changes nothing
+   * else.
+   */
   note(txnId: string, events: TimelineEvent[]): Promise<void>
   /** Up to `limit` SAF rows of a destination that are due, one per original, oldest first. */
   dueSaf(destination: string, nowMs: number, limit: number): Promise<SafRow[]>
-  /** Durable before a SAF message leaves: attempt counted, key data of the first attempt kept, next attempt set. */
+  /**
+   * Durable before a SAF message leaves: attempt counted, key data of the first attempt kept, next
+   * attempt set.
+   */
   safAttempt(id: string, stan: string, transmissionAt: string, nextAttemptAt: number): Promise<void>
   safAcknowledge(id: string, responseCode: string): Promise<void>
   safPark(id: string, responseCode: string, why: string): Promise<void>
   safList(): Promise<SafSummary[]>
-  /** Every intent without outcome becomes `timed_out` with its reversal queued; run once before links come up. */
+  /**
+   * Every intent without outcome becomes `timed_out` with its reversal queued; run once before
+   * links come up.
+   */
   recover(nowMs: number): Promise<number>
-  /** A block of `count` numbers of a named counter, durable: returns the first. Wraps from `max` to 1. */
+  /**
+   * A block of `count` numbers of a named counter, durable: returns the first. Wraps from `max` to
+   * 1.
+   */
   takeNumbers(counter: string, count: number, max: number): Promise<number>
   history(rrn: string): Promise<TxnHistory[]>
   keyBlock(name: string): Promise<string | null>

@@ -1,8 +1,10 @@
 /**
- * What links and the pipeline say to each other. The lead's pipeline gives `LinkHandlers`; `link.ts` offers `Link`.
+ * What links and the pipeline say to each other. The lead's pipeline gives `LinkHandlers`;
+ * `link.ts` offers `Link`.
  *
- * A link is everything between us and one peer (a scheme, a partner, or one listening port of terminals): its connections,
- * framing, dialect, life-cycle and the table of requests that wait for an answer. Sources: behaviours.md B and G.
+ * A link is everything between us and one peer (a scheme, a partner, or one listening port of
+ * terminals): its connections, framing, dialect, life-cycle and the table of requests that wait for
+ * an answer. Sources: behaviours.md B and G.
  */
 
 import type { Dialect } from '../codec/dialect.ts'
@@ -10,7 +12,7 @@ import type { View } from '../codec/view.ts'
 import type { Framing } from '../framing/framing.ts'
 import type { Meaning } from '../../config/meaning.ts'
 
-/** down → connected → signing_on → exchanging_keys → ready ⇄ suspended → signing_off → down. */
+/** down, connected, signing_on, exchanging_keys, ready ⇄ suspended, signing_off, down. */
 export type LinkState =
   | 'down'
   | 'connected'
@@ -28,7 +30,7 @@ export interface LinkSettings {
   framing: Framing
   listen: { host: string; port: number } | null
   connect: { host: string; port: number } | null
-  signOn: boolean // scheme: financials only after sign-on (by us on dialled, by the peer on accepted connections)
+  signOn: boolean // financials only after sign-on: by us where we dialled, else by the peer
   keysRequired: boolean // stay in exchanging_keys until keysInForce() was called
   institution: string // our id towards this peer (DE33 or station id), digits
   peerInstitution: string
@@ -53,7 +55,10 @@ export interface Message {
   readonly view: View
   readonly receivedAtMs: number // wall clock
   readonly receivedMono: number // monotonic milliseconds
-  /** Returns the view to its pool; the message must not be used afterwards. Calling it twice is harmless. */
+  /**
+   * Returns the view to its pool; the message must not be used afterwards. Calling it twice is
+   * harmless.
+   */
   release(): void
 }
 
@@ -68,23 +73,43 @@ export interface AnswerHandler {
 export type SendOutcome = 'sent' | 'not_ready' | 'pending_full' | 'key_in_use' | 'write_failed'
 
 export interface LinkHandlers {
-  /** A request that the link does not answer itself, from a peer that may send it. The receiver releases it. */
+  /**
+   * A request that the link does not answer itself, from a peer that may send it. The receiver
+   * releases it.
+   */
   request(message: Message): void
-  /** A financial request on a link or connection that is not signed on. The receiver answers or not, and releases. */
+  /**
+   * A financial request on a link or connection that is not signed on. The receiver answers or not,
+   * and releases.
+   */
   notSignedOn(message: Message): void
-  /** A well-framed body that does not parse; `view` holds what was read. The receiver answers 30 or only counts. */
+  /**
+   * A well-framed body that does not parse; `view` holds what was read. The receiver answers 30 or
+   * only counts.
+   */
   malformed(message: Message, fault: { kind: string; field: number; offset: number }): void
   /** A rejected-message header from the network: our request was not processed. */
   rejected(link: Link, envelope: Uint8Array, original: Uint8Array): void
-  /** An answer that no waiting request matches; `late` carries the key's owner when its deadline passed lately. */
-  unmatched(message: Message, late: { key: string; owner: string } | null, near: NearMiss | null): void
+  /**
+   * An answer that no waiting request matches; `late` carries the key's owner when its deadline
+   * passed lately.
+   */
+  unmatched(message: Message, late: LateAnswer | null, near: NearMiss | null): void
   stateChanged(link: Link, from: LinkState, to: LinkState, cause: string): void
 }
 
-/** The waiting request that is closest to an unmatched answer, and which field of the key differs. */
+/**
+ * The waiting request that is closest to an unmatched answer, and which field of the key differs.
+ */
 export interface NearMiss {
   owner: string
   field: number
+}
+
+/** The request whose answer comes after its deadline. */
+export interface LateAnswer {
+  key: string
+  owner: string
 }
 
 export interface Link {
@@ -95,11 +120,20 @@ export interface Link {
   /** True when financials may be sent now. */
   ready(): boolean
   /**
-   * Sends one request message (dialect header and body, no envelope) and registers its answer under the dialect's
-   * matching key, read from the message itself. `owner` is a transaction id for reports. Times in monotonic ms.
+   * Sends one request message (dialect header and body, no envelope) and registers its answer under
+   * the dialect's matching key, read from the message itself. `owner` is a transaction id for
+   * reports. Times in monotonic ms.
    */
-  send(message: Uint8Array, owner: string, deadlineMono: number, handler: AnswerHandler): SendOutcome
-  /** Answers a received message on its own connection with the envelope turned round; false when it has gone. */
+  send(
+    message: Uint8Array,
+    owner: string,
+    deadlineMono: number,
+    handler: AnswerHandler,
+  ): SendOutcome
+  /**
+   * Answers a received message on its own connection with the envelope turned round; false when it
+   * has gone.
+   */
   reply(to: Message, message: Uint8Array): boolean
   /** The matching key that `message` would be registered under. */
   keyOf(message: Uint8Array): string

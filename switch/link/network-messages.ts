@@ -194,6 +194,7 @@ function kindsByCode(
   const kinds = new Map<string, NetworkKind>()
   for (const code of codes.cutover) kinds.set(code, 'cutover')
   for (const code of codes.key_exchange) kinds.set(code, 'key_exchange')
+  for (const [code, act] of Object.entries(codes.also)) kinds.set(code, act)
   kinds.set(codes.sign_on, 'sign_on')
   kinds.set(codes.sign_off, 'sign_off')
   kinds.set(codes.echo, 'echo')

@@ -113,6 +113,16 @@ export class Log {
     else this.#pino.info(line)
   }
 
+  /** A connection of a link was opened. */
+  connectionOpened(link: string, connection: number, remote: string): void {
+    this.#pino.info({ event: 'connection.opened', link, connection, remote })
+  }
+
+  /** A connection ended; `cause` is a closed word, e.g. peer_closed or frame_length_out_of_range. */
+  connectionClosed(link: string, connection: number, remote: string, cause: string): void {
+    this.#pino.info({ event: 'connection.closed', link, connection, remote, cause })
+  }
+
   /** A well-framed message that does not parse: where and what kind, never the bytes. */
   messageRefused(link: string, fault: { kind: string; field: number; offset: number }): void {
     const { kind, field, offset } = fault

@@ -1,8 +1,10 @@
 /**
- * Builds the messages a link sends: requests from a transaction, answers to its originator, reversals.
+ * Builds the messages a link sends: requests from a transaction, answers to its originator,
+ * reversals.
  *
- * One builder per link, made by main.ts; the dialect's meaning says which item goes into which field. Used by steps, the
- * runner and store-and-forward. It changes no transaction and sends nothing.
+ * One builder per link, made by main.ts; the dialect's meaning says which item goes into which
+ * field. Used by steps, the runner and store-and-forward. It changes no transaction and sends
+ * nothing.
  */
 
 import type { Meaning } from '../../config/meaning.ts'
@@ -42,7 +44,10 @@ export class MessageBuilder {
   readonly #replies = new Map<string, ReplyShape>()
   readonly #codeOf = new Map<string, string>()
 
-  /** Throws with every wrong item name or missing response code, so that a start fails and not a transaction. */
+  /**
+   * Throws with every wrong item name or missing response code, so that a start fails and not a
+   * transaction.
+   */
   constructor(dialect: Dialect, meaning: Meaning, profile: LinkProfile) {
     this.dialect = dialect
     this.meaning = meaning
@@ -89,7 +94,10 @@ export class MessageBuilder {
     return reason !== undefined && isReason(reason) ? reason : null
   }
 
-  /** A request or reversal of this network made from a transaction; header included, MAC a placeholder. */
+  /**
+   * A request or reversal of this network made from a transaction; header included, MAC a
+   * placeholder.
+   */
   request(mti: string, txn: Txn, context: Context): Buffer {
     const fill = this.#requests.get(mti)
     if (!fill) throw new BuildError(mti, 0, 'the dialect has no such request')
@@ -142,8 +150,7 @@ export class MessageBuilder {
   }
 
   #setMac(): void {
-    const rule = this.meaning.mac!
-    let field = rule.field
+    let field = this.meaning.mac?.field ?? 0
     for (let high = 65; field === 64 && high < 128; high++) if (this.#writer.has(high)) field = 128
     this.#writer.setBytes(field, MAC_PLACEHOLDER)
   }

@@ -1,8 +1,10 @@
 /**
- * Dates as a bank counts them: local time of the institution, and the business date that changes at cut-over.
+ * Dates as a bank counts them: local time of the institution, and the business date that changes at
+ * cut-over.
  *
- * Used by steps and store-and-forward; takes time from the Clock only. The offset of the time zone is asked once per
- * quarter of an hour, because Intl is slow and zones change offset on such instants only.
+ * Used by steps and store-and-forward; takes time from the Clock only. The offset of the time zone
+ * is asked once per quarter of an hour, because Intl is slow and zones change offset on such
+ * instants only.
  */
 
 import type { Clock } from '../runtime/clock.ts'
@@ -59,7 +61,9 @@ export class Calendar {
     return new Date(local + (next ? DAY_MS : 0)).toISOString().slice(0, 10)
   }
 
-  /** yDDDHH of a retrieval reference number, in UTC: last digit of the year, day of the year, hour. */
+  /**
+   * yDDDHH of a retrieval reference number, in UTC: last digit of the year, day of the year, hour.
+   */
   rrnPrefix(): string {
     const now = new Date(this.#clock.wallMs())
     const start = Date.UTC(now.getUTCFullYear(), 0, 1)
@@ -78,9 +82,8 @@ export class Calendar {
     if (quarter !== this.#quarter) {
       const parts: Record<string, number> = {}
       for (const part of this.#format.formatToParts(now)) parts[part.type] = Number(part.value)
-      const local = Date.UTC(
-        parts['year']!, parts['month']! - 1, parts['day']!, parts['hour']!, parts['minute']!, parts['second']!,
-      )
+      const { year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0 } = parts
+      const local = Date.UTC(year, month - 1, day, hour, minute, second)
       this.#offsetMs = local - Math.floor(now / 1000) * 1000
       this.#quarter = quarter
     }

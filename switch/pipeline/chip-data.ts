@@ -1,5 +1,6 @@
 /**
- * DE55 as a lookup by tag: the first occurrence counts, what does not parse gives null (emv-pboc.md section 1).
+ * DE55 as a lookup by tag: the first occurrence counts, what does not parse gives null (emv-pboc.md
+ * section 1).
  *
  * Used by the steps that verify cryptograms. It copies nothing and changes nothing.
  */

@@ -1,8 +1,9 @@
 /**
  * What the journal is told of a transaction, and which accounts its money moves between.
  *
- * Used by the steps that journal. Account roles are the chart of accounts of an acquirer and issuer in one house:
- * `merchant:ID` and `atm:ID` are owed or hold cash, `payable:LINK` is owed to a network, `receivable:LINK` owed by it.
+ * Used by the steps that journal. Account roles are the chart of accounts of an acquirer and issuer
+ * in one house: `merchant:ID` and `atm:ID` are owed or hold cash, `payable:LINK` is owed to a
+ * network, `receivable:LINK` owed by it.
  */
 
 import type { Movement, TxnFacts, TxnKind } from '../journal/port.ts'

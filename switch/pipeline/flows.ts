@@ -1,9 +1,10 @@
 /**
  * The business procedures: per kind of request an ordered list of named steps, readable aloud.
  *
- * run.ts walks a list; a step says `next`, `answer` (nothing more to find out, answer now) or `drop`. Every list begins with
- * the same reception, and every transaction ends in run.ts with its answer, its log line and its metrics. To add a
- * procedure: write its steps in steps/, list them here, and name its kind in the dialect files (docs/ARCHITECTURE.md).
+ * run.ts walks a list; a step says `next`, `answer` (nothing more to find out, answer now) or
+ * `drop`. Every list begins with the same reception, and every transaction ends in run.ts with its
+ * answer, its log line and its metrics. To add a procedure: write its steps in steps/, list them
+ * here, and name its kind in the dialect files (docs/ARCHITECTURE.md).
  */
 
 import type { Context, Next, Step } from './context.ts'
@@ -38,7 +39,10 @@ export const offUs = (speech: Speech): Flow => [
   translatePin, journalIntent, forwardWith(speech),
 ]
 
-/** Every procedure by kind of request; a kind that is not here is answered `unsupported_transaction`. */
+/**
+ * Every procedure by kind of request; a kind that is not here is answered
+ * `unsupported_transaction`.
+ */
 export function flowsFor(
   speech: Speech,
   joinDuplicate: Step,

@@ -1,8 +1,9 @@
 /**
  * Canonical items by name: what a dialect file may put into a field of a message we build.
  *
- * `build`, `reply.set` and store-and-forward in a dialect's meaning name these items; `const:TEXT` and `hex:BYTES` are items
- * too. An item that has no value (null) leaves its field out. A new item is one line here. Nothing in this file decides.
+ * `build`, `reply.set` and store-and-forward in a dialect's meaning name these items; `const:TEXT`
+ * and `hex:BYTES` are items too. An item that has no value (null) leaves its field out. A new item
+ * is one line here. Nothing in this file decides.
  */
 
 import type { Context, LinkProfile } from './context.ts'
@@ -51,7 +52,9 @@ export const ITEMS: Readonly<Record<string, Item>> = {
   local_date: (txn, { context }) => txn.localDate || context.calendar.localDate(),
   institution: (_txn, { profile }) => profile.institution,
   original_elements: (txn, { profile }) => originalElements(txn, profile.institution),
-  original_elements_no_forwarder: (txn, { profile }) => originalElements(txn, profile.institution, ''),
+  original_elements_no_forwarder: (txn, { profile }) => {
+    return originalElements(txn, profile.institution, '')
+  },
   // Where
   mcc: (txn) => orNull(txn.mcc || (txn.terminal?.mcc ?? '')),
   terminal_id: (txn) => orNull(txn.terminalId),
@@ -107,12 +110,16 @@ function visaDataset(tlvs: Uint8Array): Uint8Array {
   return Buffer.concat([Buffer.from([0x01, tlvs.length >> 8, tlvs.length & 0xff]), tlvs])
 }
 
-/** CUPS DE60 up to 60.3.8, 27 characters; cups-host.md section 8. Values beyond reason and terminal type are defaults. */
+/**
+ * CUPS DE60 up to 60.3.8, 27 characters; cups-host.md section 8. Values beyond reason and terminal
+ * type are defaults.
+ */
 function cups60(txn: Txn): string {
   const chip = txn.entryMode.startsWith('05') || txn.entryMode.startsWith('07')
   const terminalType = txn.condition === '02' ? '01' : '03'
   const medium = chip ? '2' : '1'
-  return `0000` + `0` + `6` + `0` + `0` + terminalType + `0` + `0` + `00` + `0` + `00` + `0` + `000` + `0` + `1` + medium + `0` + `00`
+  // 60.1 reason, 60.2.1 to 60.2.4, terminal type, 60.2.6 to 60.3.4, initiation, medium, rest
+  return `00000600${terminalType}0000000000001${medium}000`
 }
 
 /** DE54: one block of twenty: account type, 02 available, currency, sign, amount. */

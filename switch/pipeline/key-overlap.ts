@@ -1,8 +1,10 @@
 /**
- * The time after a key change in which messages made with the key of before are still right (behaviours.md G48).
+ * The time after a key change in which messages made with the key of before are still right
+ * (behaviours.md G48).
  *
- * main.ts tells it of each change of a zone key; steps that verify or decrypt ask the token with the new key first and, within
- * the overlap, once more with the one of before. New messages are made with the new key only.
+ * main.ts tells it of each change of a zone key; steps that verify or decrypt ask the token with
+ * the new key first and, within the overlap, once more with the one of before. New messages are
+ * made with the new key only.
  */
 
 import type { Hsm, HsmResult, VerifyMacRequest } from '../../hsm/port.ts'

@@ -1,8 +1,9 @@
 /**
  * Which bytes a MAC covers and where it stands in a message.
  *
- * Used by the steps that verify and by answer.ts and forward.ts that make MACs; the computing itself is the token's. Sources:
- * cups-host.md 9.2 (MAB of CUPS), cups-pos.md 6.5 (UnionPay POS), ISO 8583 clause on DE64/DE128.
+ * Used by the steps that verify and by answer.ts and forward.ts that make MACs; the computing
+ * itself is the token's. Sources: cups-host.md 9.2 (MAB of CUPS), cups-pos.md 6.5 (UnionPay POS),
+ * ISO 8583 clause on DE64/DE128.
  */
 
 import type { Meaning } from '../../config/meaning.ts'
@@ -17,7 +18,9 @@ export type MacRule = NonNullable<Meaning['mac']>
 /** Of DE90 only MTI, STAN and DE7 of the original enter the MAB. */
 const ORIGINAL_ELEMENTS_IN_MAB = 20
 
-/** The bytes a MAC of `rule` is made over, for the message in `view`; its MAC field must be present. */
+/**
+ * The bytes a MAC of `rule` is made over, for the message in `view`; its MAC field must be present.
+ */
 export function macInput(rule: MacRule, view: View): Uint8Array {
   const field = macField(rule, view)
   if (rule.input === 'packed') return view.frame.subarray(view.bodyStart, view.fieldStart(field))
@@ -52,7 +55,9 @@ export function macOf(rule: MacRule, view: View): Uint8Array | null {
 /** Sets the placeholder that the MAC will overwrite; eight bytes in every form we know. */
 export const MAC_PLACEHOLDER = new Uint8Array(8)
 
-/** A finished message with a view of its own, so that its MAC can be computed and written into it. */
+/**
+ * A finished message with a view of its own, so that its MAC can be computed and written into it.
+ */
 export class MacTarget {
   readonly frame: Buffer
   readonly #view = new View()
@@ -84,10 +89,13 @@ export class MacTarget {
 /** The MAC as its field holds it; `width` is the field's size in bytes on the wire. */
 function onWire(rule: MacRule, mac: Uint8Array, width: number): Uint8Array {
   if (rule.algorithm === 'unionpay_pos_ecb') return mac
-  const hex = Buffer.from(mac).toString('hex').toUpperCase()
-  if (rule.form === 'hex8') return Buffer.from(hex.slice(0, 8), 'latin1')
+  if (rule.form === 'hex8') return Buffer.from(hexOf(mac).slice(0, 8), 'latin1')
   const bytes = rule.form === 'raw4_zero4' ? zeroTail(mac) : mac
-  return width === 2 * bytes.length ? Buffer.from(Buffer.from(bytes).toString('hex').toUpperCase()) : bytes
+  return width === 2 * bytes.length ? Buffer.from(hexOf(bytes)) : bytes
+}
+
+function hexOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex').toUpperCase()
 }
 
 function zeroTail(mac: Uint8Array): Uint8Array {

@@ -1,8 +1,10 @@
 /**
- * Trace numbers and retrieval reference numbers: unique across restarts and nodes, handed out without waiting.
+ * Trace numbers and retrieval reference numbers: unique across restarts and nodes, handed out
+ * without waiting.
  *
- * Blocks are reserved durably in the journal and used from memory; a crash loses the rest of a block, never repeats one.
- * Used by links (network messages) and steps. behaviours.md B11: STAN per link wraps 999999 to 1, RRN per acquirer and day.
+ * Blocks are reserved durably in the journal and used from memory; a crash loses the rest of a
+ * block, never repeats one. Used by links (network messages) and steps. behaviours.md B11: STAN per
+ * link wraps 999999 to 1, RRN per acquirer and day.
  */
 
 import type { Journal } from '../journal/port.ts'
@@ -41,7 +43,10 @@ export class Numbers {
     }
   }
 
-  /** The next six-digit number of a counter, or null when the database has not given a new block in time. */
+  /**
+   * The next six-digit number of a counter, or null when the database has not given a new block in
+   * time.
+   */
   take(name: string): string | null {
     const counter = this.#counters.get(name)
     if (!counter) return null

@@ -1,8 +1,9 @@
 /**
- * From a decoded request to the canonical transaction: which field is what, and which keys identify it.
+ * From a decoded request to the canonical transaction: which field is what, and which keys identify
+ * it.
  *
- * Called by run.ts for every request. The field numbers are those of ISO 8583 unless the dialect's meaning says otherwise.
- * It decides nothing: a value that is missing stays empty, steps refuse.
+ * Called by run.ts for every request. The field numbers are those of ISO 8583 unless the dialect's
+ * meaning says otherwise. It decides nothing: a value that is missing stays empty, steps refuse.
  */
 
 import { createHash } from 'node:crypto'
@@ -38,7 +39,10 @@ const STANDARD_FIELDS = {
 type TextItem = keyof typeof STANDARD_FIELDS
 const TEXT_ITEMS = Object.keys(STANDARD_FIELDS) as TextItem[]
 
-/** One part of a business key: a field, some of its characters, padded on the left with zeros to a width. */
+/**
+ * One part of a business key: a field, some of its characters, padded on the left with zeros to a
+ * width.
+ */
 interface KeyPart {
   field: number
   from: number
@@ -66,7 +70,9 @@ export interface Reader {
   originalKey: KeyPart[]
 }
 
-/** Prepares a dialect's reader. Throws with the wrong part's text when a key part cannot be read. */
+/**
+ * Prepares a dialect's reader. Throws with the wrong part's text when a key part cannot be read.
+ */
 export function readerOf(meaning: Meaning, iccForm: IccForm): Reader {
   const at = (name: string, standard: number): number => meaning.read[name] ?? standard
   const fieldOf = {} as Record<TextItem, number>
@@ -105,7 +111,10 @@ function partText(part: KeyPart, view: View): string {
   return part.width > 0 ? text.padStart(part.width, '0') : text
 }
 
-/** The kind of a request by MTI, first two digits of DE3 and DE25; null when the dialect does not list it. */
+/**
+ * The kind of a request by MTI, first two digits of DE3 and DE25; null when the dialect does not
+ * list it.
+ */
 export function kindOf(reader: Reader, view: View): RequestKind | null {
   const mti = view.mti
   const processing = view.text(reader.fieldOf.processing).slice(0, 2)
@@ -158,7 +167,9 @@ function panOfTrack2(track2: Secret<string> | null): string {
   return /^[0-9]{8,19}$/.test(digits) ? digits : ''
 }
 
-/** The TLVs of a chip field, without what a dialect puts around them. Used for requests and answers. */
+/**
+ * The TLVs of a chip field, without what a dialect puts around them. Used for requests and answers.
+ */
 export function iccOf(view: View, field: number, form: IccForm): Uint8Array {
   if (form === 'hex_text') return Buffer.from(view.text(field), 'hex')
   const bytes = view.bytes(field)

@@ -1,11 +1,15 @@
 /**
- * Runs requests through their flows: admission, duplicates in flight, the answer, and what must be settled later.
+ * Runs requests through their flows: admission, duplicates in flight, the answer, and what must be
+ * settled later.
  *
- * Links hand requests to `Pipeline` (it implements LinkHandlers); main.ts makes one. Whatever a step does, exactly one
- * answer leaves per request, and none before what it says is durable (design.md section 5).
+ * Links hand requests to `Pipeline` (it implements LinkHandlers); main.ts makes one. Whatever a
+ * step does, exactly one answer leaves per request, and none before what it says is durable
+ * (design.md section 5).
  */
 
-import type { Link, LinkHandlers, LinkState, Message, NearMiss } from '../link/contract.ts'
+import type {
+  LateAnswer, Link, LinkHandlers, LinkState, Message, NearMiss,
+} from '../link/contract.ts'
 import { JournalUnavailable } from '../journal/port.ts'
 import {
   DUPLICATES_WAITING_MAX, TRANSACTIONS_IN_FLIGHT_MAX,
@@ -46,12 +50,13 @@ export class Pipeline implements LinkHandlers {
     return this.#count
   }
 
-  // LinkHandlers ------------------------------------------------------------------------------------------------------
+  // LinkHandlers
 
   request(message: Message): void {
     const txn = this.#open(message)
     if (!txn) return
-    // A reversal or advice is never shed: what it undoes has already happened (behaviours.md N81, R13).
+    // A reversal or advice is never shed: what it undoes has already happened (behaviours.md N81,
+    // R13).
     const sheddable = txn.kind !== 'reversal'
     if (sheddable && this.#count >= TRANSACTIONS_IN_FLIGHT_MAX) {
       txn.refuse('overload')
@@ -81,7 +86,7 @@ export class Pipeline implements LinkHandlers {
     this.#context.observer.rejected(link.settings.name)
   }
 
-  unmatched(message: Message, late: { key: string; owner: string } | null, near: NearMiss | null): void {
+  unmatched(message: Message, late: LateAnswer | null, near: NearMiss | null): void {
     const { observer, clock, journal } = this.#context
     const link = message.link.settings.name
     const code = message.view.text(message.link.settings.meaning.response_code_field)
@@ -92,7 +97,9 @@ export class Pipeline implements LinkHandlers {
     }
     observer.lateAnswer(link, late.owner, code)
     const event = { atMs: clock.wallMs(), what: 'answer.late', detail: `${link} ${code}` }
-    journal.note(late.owner, [event]).catch((error: unknown) => observer.failed('journal.note', error))
+    journal.note(late.owner, [event]).catch((error: unknown) => {
+      observer.failed('journal.note', error)
+    })
   }
 
   stateChanged(link: Link, from: LinkState, to: LinkState, cause: string): void {
@@ -100,7 +107,7 @@ export class Pipeline implements LinkHandlers {
     if (to === 'ready') this.#context.wakeSaf(link.settings.name)
   }
 
-  // One transaction ---------------------------------------------------------------------------------------------------
+  // One transaction
 
   #open(message: Message): Txn | null {
     const reader = this.#parts.readers.get(message.link.settings.name)
@@ -111,7 +118,8 @@ export class Pipeline implements LinkHandlers {
     const { clock, random } = this.#context
     const txn = new Txn(ulid(clock, random), message)
     readRequest(txn, reader)
-    txn.note(message.receivedAtMs, 'request.received', `${message.link.settings.name} ${message.view.mti}`)
+    const { name } = message.link.settings
+    txn.note(message.receivedAtMs, 'request.received', `${name} ${message.view.mti}`)
     return txn
   }
 
@@ -189,14 +197,18 @@ export class Pipeline implements LinkHandlers {
       target.place(mac.value)
       return txn.link.reply(txn.message, frame)
     }
-    // Who has no key yet, or while the token is gone: a refusal goes without MAC, an approval never.
+    // Who has no key yet, or while the token is gone: a refusal goes without MAC, an approval
+    // never.
     if (isApproved(txn.answer.reason)) return false
     return txn.link.reply(txn.message, builder.reply(txn, this.#context, false))
   }
 
-  // Duplicates and originals in flight --------------------------------------------------------------------------------
+  // Duplicates and originals in flight
 
-  /** The same request again while the first is worked on joins it: one host call, two answers (behaviours.md D31). */
+  /**
+   * The same request again while the first is worked on joins it: one host call, two answers
+   * (behaviours.md D31).
+   */
   readonly #joinDuplicate: Step = (txn) => {
     const first = this.#inFlight.get(txn.businessKey)
     if (!first) {

@@ -1,9 +1,10 @@
 /**
  * Store-and-forward: sends what the journal holds for a network until it is acknowledged.
  *
- * One drain per destination, made by main.ts. Rows leave only into a ready link, at most `window` at once, one per original;
- * an attempt is durable before its bytes leave, so a repeat after a crash carries the same key data. What an answer means
- * is the dialect's table: accepted, send again, or parked for a person (behaviours.md C18 to C28).
+ * One drain per destination, made by main.ts. Rows leave only into a ready link, at most `window`
+ * at once, one per original; an attempt is durable before its bytes leave, so a repeat after a
+ * crash carries the same key data. What an answer means is the dialect's table: accepted, send
+ * again, or parked for a person (behaviours.md C18 to C28).
  */
 
 import type { Link, Message } from '../link/contract.ts'
@@ -134,7 +135,8 @@ export class SafDrain {
     const key = this.#context.profiles.get(this.#link.settings.name)?.macKey ?? ''
     if (rule) {
       const target = new MacTarget(rule, this.#builder.dialect, frame)
-      const mac = await this.#context.hsm.generateMac({ key, algorithm: rule.algorithm, data: target.input() })
+      const data = target.input()
+      const mac = await this.#context.hsm.generateMac({ key, algorithm: rule.algorithm, data })
       if (mac.outcome !== 'ok') return { kind: 'silent' }
       target.place(mac.value)
     }
@@ -177,11 +179,14 @@ export class SafDrain {
     })
   }
 
-  /** The original as a transaction record, with the numbers of its reversal; null when its PAN cannot be read. */
+  /**
+   * The original as a transaction record, with the numbers of its reversal; null when its PAN
+   * cannot be read.
+   */
   #reversalOf(row: SafRow, stan: string, at: string): Txn | null {
     const pan: Pan | null = this.#context.vault.open(row.facts.panSealed)
     if (!pan) {
-      this.#context.observer.failed('saf', new Error('the sealed card number of a row does not open'))
+      this.#context.observer.failed('saf', new Error('a sealed card number does not open'))
       return null
     }
     return restoreTxn(row.txnId, this.#link, JSON.parse(row.facts.record) as TxnRecord, {

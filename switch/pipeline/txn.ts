@@ -1,9 +1,10 @@
 /**
  * The transaction record: one canonical form for whatever dialect a request came in.
  *
- * Made by run.ts for each request, filled by read-request.ts, changed by steps, read by items.ts when messages are built.
- * One class, all fields set, so that every transaction has the same shape. What must not be seen is of a type that masks
- * itself. It lives as long as its request; what survives is the journal's row (design.md section 5).
+ * Made by run.ts for each request, filled by read-request.ts, changed by steps, read by items.ts
+ * when messages are built. One class, all fields set, so that every transaction has the same shape.
+ * What must not be seen is of a type that masks itself. It lives as long as its request; what
+ * survives is the journal's row (design.md section 5).
  */
 
 import type { Card, StoredAnswer, TimelineEvent, TxnKind } from '../journal/port.ts'
@@ -116,7 +117,9 @@ export class Txn {
     this.message = message
   }
 
-  /** Adds to the timeline, within its bound; `detail` is a closed word or a number, never card data. */
+  /**
+   * Adds to the timeline, within its bound; `detail` is a closed word or a number, never card data.
+   */
   note(atMs: number, what: string, detail: string): void {
     if (this.events.length < TIMELINE_EVENTS_MAX) this.events.push({ atMs, what, detail })
   }
@@ -133,10 +136,13 @@ export class Txn {
   }
 }
 
-/** The canonical fields that are not sensitive, by name; what the journal's `record` column holds. */
+/**
+ * The canonical fields that are not sensitive, by name; what the journal's `record` column holds.
+ */
 const RECORD_FIELDS = [
-  'processing', 'amountMinor', 'currency', 'stan', 'transmissionAt', 'localTime', 'localDate', 'expiry', 'mcc',
-  'entryMode', 'panSequence', 'condition', 'pinCapture', 'acquirer', 'forwarder', 'rrn', 'terminalId', 'merchantId',
+  'processing', 'amountMinor', 'currency', 'stan', 'transmissionAt', 'localTime', 'localDate',
+  'expiry', 'mcc', 'entryMode', 'panSequence', 'condition', 'pinCapture', 'acquirer', 'forwarder',
+  'rrn', 'terminalId', 'merchantId',
   'batch', 'securityControl', 'sentMti', 'sentStan', 'sentTransmissionAt', 'businessDate',
 ] as const satisfies ReadonlyArray<keyof Txn>
 
@@ -153,7 +159,10 @@ export interface Restored {
   at: string // DE7 of the reversal
 }
 
-/** A transaction out of its journal row, to build its reversal from; it has no request and no secrets but the PAN. */
+/**
+ * A transaction out of its journal row, to build its reversal from; it has no request and no
+ * secrets but the PAN.
+ */
 export function restoreTxn(id: string, link: Link, record: TxnRecord, row: Restored): Txn {
   const txn = new Txn(id, noMessage(link))
   const { locationHex, ...values } = record
@@ -181,7 +190,9 @@ function noMessage(link: Link): Message {
   }
 }
 
-/** What a later reversal needs of this transaction, as JSON; no PAN, track, PIN block or chip data. */
+/**
+ * What a later reversal needs of this transaction, as JSON; no PAN, track, PIN block or chip data.
+ */
 export function recordOf(txn: Txn): string {
   const record: Record<string, unknown> = {}
   for (const name of RECORD_FIELDS) record[name] = txn[name]

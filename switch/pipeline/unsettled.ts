@@ -1,9 +1,11 @@
 /**
- * Transactions whose outcome the database did not take in time: settled when it is back (reliability.md section 1, rule 5).
+ * Transactions whose outcome the database did not take in time: settled when it is back
+ * (reliability.md section 1, rule 5).
  *
- * Their originators were told `malfunction`. Whatever the database holds of them must therefore be undone: an intent
- * becomes timed out with its reversal; an approval that was committed after all is reversed; what was never stored is
- * remembered as reversed, so that a repeat is refused. Bounded; made by main.ts.
+ * Their originators were told `malfunction`. Whatever the database holds of them must therefore be
+ * undone: an intent becomes timed out with its reversal; an approval that was committed after all
+ * is reversed; what was never stored is remembered as reversed, so that a repeat is refused.
+ * Bounded; made by main.ts.
  */
 
 import { UNSETTLED_MAX, UNSETTLED_RETRY_MS } from '../limits.ts'
@@ -23,7 +25,10 @@ export class Unsettled {
     return this.#waiting.length
   }
 
-  /** False when the list is full: the caller must stop taking new work; start-up recovery settles the rest. */
+  /**
+   * False when the list is full: the caller must stop taking new work; start-up recovery settles
+   * the rest.
+   */
   add(txn: Txn): boolean {
     if (this.#waiting.length >= UNSETTLED_MAX) return false
     this.#waiting.push(txn)

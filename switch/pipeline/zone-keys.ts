@@ -1,8 +1,9 @@
 /**
  * Which working keys each network has delivered since its sign-on, and when they are all in force.
  *
- * Made by main.ts. A link with `keys_required` leaves `exchanging_keys` when every key it needs was delivered; a network that
- * sends none after a sign-on goes on with the keys of before, after a short wait (behaviours.md G45, G48).
+ * Made by main.ts. A link with `keys_required` leaves `exchanging_keys` when every key it needs was
+ * delivered; a network that sends none after a sign-on goes on with the keys of before, after a
+ * short wait (behaviours.md G45, G48).
  */
 
 import type { Link, LinkState } from '../link/contract.ts'
@@ -37,7 +38,7 @@ export class ZoneKeys {
     this.#timers.delete(name)
     if (to !== 'exchanging_keys') return
     if (!this.#missing.has(name)) this.#missing.set(name, new Set(this.#needed(name)))
-    if (this.#missing.get(name)!.size === 0) return this.#inForce(link)
+    if (this.#missing.get(name)?.size === 0) return this.#inForce(link)
     const timer = this.#clock.after(KEY_DELIVERY_WAIT_MS, () => void this.#useOld(link))
     this.#timers.set(name, timer)
   }
@@ -53,7 +54,8 @@ export class ZoneKeys {
 
   #needed(name: string): string[] {
     const profile = this.#profiles.get(name)
-    return profile?.macRequired ? [keyNames.zonePin(name), keyNames.zoneMac(name)] : [keyNames.zonePin(name)]
+    const pin = keyNames.zonePin(name)
+    return profile?.macRequired ? [pin, keyNames.zoneMac(name)] : [pin]
   }
 
   #inForce(link: Link): void {

@@ -1,5 +1,6 @@
 /**
- * Decides and posts in one commit. Our own cards only; the decision itself is cards/decide.ts inside the journal.
+ * Decides and posts in one commit. Our own cards only; the decision itself is cards/decide.ts
+ * inside the journal.
  */
 
 import type { TxnKind } from '../../journal/port.ts'

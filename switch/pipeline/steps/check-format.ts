@@ -1,7 +1,9 @@
 /**
- * Does the message hold what its type requires? First step of every request that carries a transaction.
+ * Does the message hold what its type requires? First step of every request that carries a
+ * transaction.
  *
- * Field lists are the dialect's (`meaning.requests`); consistency rules are behaviours.md H54 and H55.
+ * Field lists are the dialect's (`meaning.requests`); consistency rules are behaviours.md H54 and
+ * H55.
  */
 
 import { AMOUNT_MINOR_MAX } from '../../limits.ts'

@@ -1,5 +1,6 @@
 /**
- * Where does this card's transaction go? The longest matching prefix decides; there is no default (behaviours.md H51).
+ * Where does this card's transaction go? The longest matching prefix decides; there is no default
+ * (behaviours.md H51).
  */
 
 import { choose } from '../../../routing/choose.ts'

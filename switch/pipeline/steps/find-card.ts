@@ -1,5 +1,6 @@
 /**
- * Loads our own card. The authorizer looks again inside its commit; what is loaded here only tells how to verify.
+ * Loads our own card. The authorizer looks again inside its commit; what is loaded here only tells
+ * how to verify.
  */
 
 import { refuse, type Context, type Next } from '../context.ts'

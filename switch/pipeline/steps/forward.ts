@@ -1,8 +1,10 @@
 /**
- * Sends the request to its network, waits for the answer, and records the outcome before anybody is told.
+ * Sends the request to its network, waits for the answer, and records the outcome before anybody is
+ * told.
  *
- * The one place where an answer, a time-out, a lost line and a request that never left are told apart (behaviours.md B15):
- * only what certainly did not leave is a plain decline; what may have left is reversed in the same commit that records it.
+ * The one place where an answer, a time-out, a lost line and a request that never left are told
+ * apart (behaviours.md B15): only what certainly did not leave is a plain decline; what may have
+ * left is reversed in the same commit that records it.
  */
 
 import type { AnswerHandler, Link, Message } from '../../link/contract.ts'
@@ -77,14 +79,18 @@ async function exchange(
   if (rule) {
     const target = new MacTarget(rule, builder.dialect, frame)
     const key = context.profiles.get(txn.route)?.macKey ?? ''
-    const mac = await context.hsm.generateMac({ key, algorithm: rule.algorithm, data: target.input() })
+    const data = target.input()
+    const mac = await context.hsm.generateMac({ key, algorithm: rule.algorithm, data })
     if (mac.outcome !== 'ok') return { kind: 'not_sent', why: mac.outcome }
     target.place(mac.value)
   }
   return send(txn, context, link, frame, deadline)
 }
 
-/** The moment after which an answer is of no use: the link's own timeout, and the terminal's wait less our margin. */
+/**
+ * The moment after which an answer is of no use: the link's own timeout, and the terminal's wait
+ * less our margin.
+ */
 function deadlineOf(txn: Txn, context: Context): number {
   const reply = context.profiles.get(txn.route)?.replyTimeoutMs ?? REPLY_TIMEOUT_MS_MAX
   const wait = context.profiles.get(txn.link.settings.name)?.terminalWaitMs ?? 0

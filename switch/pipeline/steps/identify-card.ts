@@ -1,5 +1,6 @@
 /**
- * Gives the transaction its identity: card token, body hash, business date, retrieval reference number.
+ * Gives the transaction its identity: card token, body hash, business date, retrieval reference
+ * number.
  */
 
 import { refuse, type Context, type Next } from '../context.ts'

@@ -1,5 +1,6 @@
 /**
- * Which registered terminal sent this? Requests on terminal links only; a scheme speaks for its own terminals.
+ * Which registered terminal sent this? Requests on terminal links only; a scheme speaks for its own
+ * terminals.
  */
 
 import { refuse, terminalKey, type Context, type Next } from '../context.ts'

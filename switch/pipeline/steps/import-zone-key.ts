@@ -1,8 +1,10 @@
 /**
- * A network sends a new working key: taken into force only when its check value is right (behaviours.md G48).
+ * A network sends a new working key: taken into force only when its check value is right
+ * (behaviours.md G48).
  *
- * CUPS key reset: cups-host.md 9.4. Visa: key in DE105, check value in the first bytes of DE96; the code of DE70 and the
- * place of the check value are by agreement (visa.md section 8), so they are data of the dialect file.
+ * CUPS key reset: cups-host.md 9.4. Visa: key in DE105, check value in the first bytes of DE96; the
+ * code of DE70 and the place of the check value are by agreement (visa.md section 8), so they are
+ * data of the dialect file.
  */
 
 import type { KeyUsage } from '../../../hsm/port.ts'
@@ -35,7 +37,8 @@ export async function importZoneKey(txn: Txn, context: Context): Promise<Next> {
     kcv: delivery.kcv,
   })
   txn.note(context.clock.wallMs(), 'key.imported', `${delivery.usage} ${result.outcome}`)
-  if (result.outcome !== 'ok') return refuse(txn, 'security_violation') // the old key stays in force
+  // Refused: the old key stays in force.
+  if (result.outcome !== 'ok') return refuse(txn, 'security_violation')
   await context.keepKey(keyName, result.value.block, result.value.kcv, delivery.usage)
   txn.answer = { ...txn.answer, reason: 'approved' }
   return 'answer'

@@ -1,7 +1,9 @@
 /**
- * Makes the intent durable before any byte leaves for another institution (design.md section 5, rule 5).
+ * Makes the intent durable before any byte leaves for another institution (design.md section 5,
+ * rule 5).
  *
- * After a crash every intent without outcome becomes a reversal; so nothing may leave before this step passed.
+ * After a crash every intent without outcome becomes a reversal; so nothing may leave before this
+ * step passed.
  */
 
 import { refuse, type Context, type Next } from '../context.ts'

@@ -1,7 +1,9 @@
 /**
- * Chip data of a declined answer: the card must see the same code that DE39 carries (emv-pboc.md section 7).
+ * Chip data of a declined answer: the card must see the same code that DE39 carries (emv-pboc.md
+ * section 7).
  *
- * An approval's ARPC came with the verification; a decline needs its own code in it. Without a good ARQC there is none.
+ * An approval's ARPC came with the verification; a decline needs its own code in it. Without a good
+ * ARQC there is none.
  */
 
 import { isApproved } from '../../reasons.ts'

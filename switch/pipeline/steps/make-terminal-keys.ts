@@ -1,8 +1,10 @@
 /**
- * Sign-on of a terminal: new PIN and MAC keys, made in the token, sent under the terminal's own master key.
+ * Sign-on of a terminal: new PIN and MAC keys, made in the token, sent under the terminal's own
+ * master key.
  *
- * The keys are in force here before the answer leaves. Layouts: cups-pos.md 6.1 for UnionPay POS (60.3 = 003: PIN key 16,
- * check value 4, MAC key 8 and eight zero bytes, check value 4); ATM profile: both keys double length.
+ * The keys are in force here before the answer leaves. Layouts: cups-pos.md 6.1 for UnionPay POS
+ * (60.3 = 003: PIN key 16, check value 4, MAC key 8 and eight zero bytes, check value 4); ATM
+ * profile: both keys double length.
  */
 
 import type { WorkingKey } from '../../../hsm/port.ts'

@@ -1,7 +1,9 @@
 /**
- * Which PIN block format a message carries: the link's, and on UnionPay links what DE53 position 1 says.
+ * Which PIN block format a message carries: the link's, and on UnionPay links what DE53 position 1
+ * says.
  *
- * Used by verify-pin.ts and translate-pin.ts. cups-host.md section 8, DE53: 1 = without PAN, 2 = with PAN.
+ * Used by verify-pin.ts and translate-pin.ts. cups-host.md section 8, DE53: 1 = without PAN, 2 =
+ * with PAN.
  */
 
 import type { PinBlockFormat } from '../../../hsm/port.ts'

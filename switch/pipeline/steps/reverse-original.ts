@@ -1,8 +1,9 @@
 /**
  * Undoes the original of a reversal, once, however often it is asked (behaviours.md C20 to C23).
  *
- * The journal decides: done now, done before, nothing to undo, or never seen (then remembered, so that a late original is
- * refused). All of them are accepted towards the sender; only a database that cannot say is not.
+ * The journal decides: done now, done before, nothing to undo, or never seen (then remembered, so
+ * that a late original is refused). All of them are accepted towards the sender; only a database
+ * that cannot say is not.
  */
 
 import { refuse, type Context, type Next } from '../context.ts'

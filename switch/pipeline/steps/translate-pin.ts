@@ -1,5 +1,6 @@
 /**
- * Turns the PIN block from the originator's key and format to the destination's, inside the token, PAN unchanged.
+ * Turns the PIN block from the originator's key and format to the destination's, inside the token,
+ * PAN unchanged.
  */
 
 import { refuse, type Context, type Next } from '../context.ts'

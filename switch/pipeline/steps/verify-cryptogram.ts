@@ -1,7 +1,9 @@
 /**
- * Did the chip make this cryptogram? Verified in the token, which makes the ARPC of an approval in the same call.
+ * Did the chip make this cryptogram? Verified in the token, which makes the ARPC of an approval in
+ * the same call.
  *
- * The bytes it covers are those of DE55 (emv-pboc.md section 6). What cannot be read is a wrong cryptogram, never a pass.
+ * The bytes it covers are those of DE55 (emv-pboc.md section 6). What cannot be read is a wrong
+ * cryptogram, never a pass.
  */
 
 import { cryptogramInput } from '../../../emv/cryptogram-input.ts'
@@ -48,7 +50,9 @@ export async function verifyCryptogram(txn: Txn, context: Context): Promise<Next
   return refuse(txn, 'token_unavailable')
 }
 
-/** What the token needs of the chip data; null when the data cannot carry an ARQC of this scheme. */
+/**
+ * What the token needs of the chip data; null when the data cannot carry an ARQC of this scheme.
+ */
 function callOf(
   lookup: TlvLookup,
   scheme: Parameters<typeof cryptogramInput>[0],

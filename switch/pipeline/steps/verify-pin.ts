@@ -1,7 +1,9 @@
 /**
- * Is the PIN right? Own cards only; the token compares, the switch learns yes or no (crypto.md section 3).
+ * Is the PIN right? Own cards only; the token compares, the switch learns yes or no (crypto.md
+ * section 3).
  *
- * The count of wrong PINs is the authorizer's, inside its commit, so that a repeated request counts once.
+ * The count of wrong PINs is the authorizer's, inside its commit, so that a repeated request counts
+ * once.
  */
 
 import type { PinVerification, VerifyPinRequest } from '../../../hsm/port.ts'

@@ -1,5 +1,6 @@
 /**
- * Is the request from who it says? Nothing of it is used before this step passed (behaviours.md I57).
+ * Is the request from who it says? Nothing of it is used before this step passed (behaviours.md
+ * I57).
  *
  * A request type that must carry a MAC and does not is refused like a wrong one.
  */
