@@ -21,7 +21,8 @@ import {
  * than any of these statements.
  */
 const WRITER_SETTINGS =
-  '-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off ' +
+  '-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off ' +
+  '-c enable_material=off -c jit=off ' +
   '-c synchronous_commit=on -c default_transaction_isolation=read\\ committed'
 
 const SESSION_NAME = 'switchyard journal'

@@ -15,8 +15,17 @@ import { systemClock } from '../runtime/clock.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { seededRandom } from '../runtime/random.ts'
 import { ulid } from '../runtime/ulid.ts'
+import { bareAnswer } from './group.ts'
 import { migrate } from './migrate.ts'
-import type { AuthorizeRequest, IntentRequest, ReverseRequest, TxnFacts } from './port.ts'
+import type {
+  AuthorizeRequest,
+  IntentRequest,
+  Movement,
+  OutcomeRequest,
+  ReverseRequest,
+  StoredAnswer,
+  TxnFacts,
+} from './port.ts'
 import { PostgresJournal } from './postgres.ts'
 
 export const BUSINESS_DATE = '2026-11-22'
@@ -230,6 +239,56 @@ export function reverseRequest(
     reversedAmountMinor,
     events: [],
   }
+}
+
+/** The answer of another institution. */
+export const approvedAnswer: StoredAnswer = {
+  ...bareAnswer('approved', '123456789012'),
+  authCode: 'A1B2C3',
+  iccHex: '910A00112233445566778899',
+}
+
+/** A movement towards the merchant of the test requests, covered by the scheme. */
+export function movement(amountMinor: number): Movement {
+  return {
+    debit: 'receivable:visa',
+    credit: 'merchant:M00000000000001',
+    amountMinor,
+    currency: '156',
+  }
+}
+
+/** An approved outcome with one movement of 100.00. */
+export function outcome(txnId: string, changes: Partial<OutcomeRequest> = {}): OutcomeRequest {
+  return {
+    txnId,
+    state: 'approved',
+    answer: approvedAnswer,
+    movements: [movement(10_000)],
+    reversal: null,
+    events: [],
+    ...changes,
+  }
+}
+
+/** The outcome of an intent that nobody answered. */
+export function timedOut(txnId: string): OutcomeRequest {
+  return outcome(txnId, {
+    state: 'timed_out',
+    answer: bareAnswer('timeout', ''),
+    movements: [],
+    reversal: 'timeout',
+  })
+}
+
+/** What card 1 used of its limit on a date. */
+export async function usedOn(url: string, date: string): Promise<{ used: number; times: number }> {
+  const [row] = await sql<{ used: number; times: number }>(
+    url,
+    `SELECT used_minor::int AS used, used_count AS times FROM card_day WHERE business_date = $1`,
+    [date],
+  )
+  return row ?? { used: 0, times: 0 }
 }
 
 /** Balance of an account: credits minus debits. */

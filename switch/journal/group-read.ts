@@ -20,6 +20,7 @@ interface Wanted {
   originals: Set<string>
 }
 
+/** `= ANY(ARRAY(...))` and not `IN (...)`: an array can only be looked up by index, a join may scan the whole table. */
 const READ_SQL = `
 WITH t AS MATERIALIZED (
   SELECT id, business_key, body_hash, state, route, destination, pan_token, amount_minor, currency,
@@ -28,21 +29,22 @@ WITH t AS MATERIALIZED (
   FROM txn WHERE business_key = ANY($1::text[]) OR id = ANY($2::text[])
   ORDER BY business_key FOR UPDATE
 ), c AS MATERIALIZED (
-  SELECT * FROM card WHERE pan_token IN (
-    SELECT unnest($3::bytea[]) UNION SELECT pan_token FROM t WHERE route = 'on_us')
+  SELECT * FROM card WHERE pan_token = ANY(ARRAY(
+    SELECT unnest($3::bytea[]) UNION SELECT pan_token FROM t WHERE route = 'on_us'))
   ORDER BY id FOR UPDATE
 ), d AS MATERIALIZED (
-  SELECT * FROM card_day WHERE card_id IN (SELECT id FROM c) AND business_date IN (
-    SELECT unnest($4::date[]) UNION SELECT business_date FROM t)
+  SELECT * FROM card_day
+  WHERE card_id = ANY(ARRAY(SELECT id FROM c)) AND business_date = ANY(ARRAY(
+    SELECT unnest($4::date[]) UNION SELECT business_date FROM t))
   ORDER BY card_id, business_date FOR UPDATE
 ), a AS MATERIALIZED (
   SELECT id, currency, credits_minor - debits_minor AS balance_minor, floor_minor
-  FROM account WHERE id IN (SELECT account_id FROM c) AND kind = 'customer'
+  FROM account WHERE id = ANY(ARRAY(SELECT account_id FROM c)) AND floor_minor IS NOT NULL
   ORDER BY id FOR NO KEY UPDATE
 ), p AS MATERIALIZED (
   SELECT id, txn_id, debit_account, credit_account, amount_minor, currency FROM posting
-  WHERE txn_id IN (
-    SELECT id FROM t WHERE state = 'approved' AND business_key = ANY($5::text[]))
+  WHERE txn_id = ANY(ARRAY(
+    SELECT id FROM t WHERE state = 'approved' AND business_key = ANY($5::text[])))
   ORDER BY id
 )
 SELECT 't' AS what, row_to_json(t) AS row FROM t UNION ALL
@@ -123,8 +125,8 @@ export type ReadRow =
 /** The statement that reads and locks what the requests need. */
 export function readQuery(requests: Iterable<GroupRequest>): QueryConfig {
   const wanted: Wanted = {
-    keys: new Set(),
-    ids: new Set(),
+    keys: new Set(['']), // never empty, see WRITE_SQL in group-write.ts
+    ids: new Set(['']),
     tokens: new Set(),
     dates: new Set(),
     originals: new Set(),

@@ -50,6 +50,11 @@ export function rolesNeeded(
   return { codes: list.map((role) => role.code), currencies: list.map((role) => role.currency) }
 }
 
+/**
+ * The keys of updated rows come a second time as arrays ($11 to $13): with them an index is the only way to the rows, however
+ * small the table was when the plan was made. They begin with a key that no row has: of an empty array the planner makes a
+ * contradiction, and with it may take any partial index.
+ */
 const WRITE_SQL = `
 WITH mark AS (
   UPDATE journal_writer SET group_mark = $9::bigint, fence = $10::bigint, marked_at = now()
@@ -81,7 +86,7 @@ WITH mark AS (
                   THEN txn.events || r.events ELSE txn.events END
   FROM json_to_recordset($2::json) AS r (id text, state text, answer jsonb, posted_count integer,
     released_minor bigint, release_wanted_minor bigint, events jsonb)
-  WHERE txn.id = r.id
+  WHERE txn.id = r.id AND txn.id = ANY($11::text[])
   RETURNING 1
 ), posted AS (
   INSERT INTO posting (txn_id, debit_account, credit_account, amount_minor, currency,
@@ -92,7 +97,7 @@ WITH mark AS (
 ), carded AS (
   UPDATE card SET pin_tries_left = r.pin_tries_left
   FROM json_to_recordset($4::json) AS r (id bigint, pin_tries_left smallint)
-  WHERE card.id = r.id
+  WHERE card.id = r.id AND card.id = ANY($12::bigint[])
 ), dayed AS (
   INSERT INTO card_day (card_id, business_date, used_minor, used_count, version)
   SELECT card_id, business_date, used_minor, used_count, version
@@ -124,7 +129,7 @@ WITH mark AS (
     why = CASE WHEN r.op = 'park' THEN r.why ELSE saf.why END
   FROM json_to_recordset($7::json) AS r (id bigint, op text, stan text, transmission_at text,
     next_attempt_at_ms bigint, last_answer text, why text)
-  WHERE saf.id = r.id AND (saf.state = 'queued' OR (saf.state = 'parked' AND r.op = 'acknowledge'))
+  WHERE saf.id = r.id AND saf.id = ANY($13::bigint[]) AND (saf.state = 'queued' OR (saf.state = 'parked' AND r.op = 'acknowledge'))
 )
 SELECT journal_expect('writer', (SELECT count(*) FROM mark), 1),
        journal_expect('transactions inserted', (SELECT count(*) FROM inserted),
@@ -178,6 +183,9 @@ export function writeQuery(
       writer.id,
       writer.mark,
       writer.fence,
+      ['', ...[...group.touched].map((image) => image.id)],
+      [0, ...cards.map((card) => card.id)],
+      ['0', ...group.safChanges.keys()],
     ],
   }
 }
