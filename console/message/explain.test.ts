@@ -94,10 +94,7 @@ t.test('a good message is shown field by field, masked; a bad one with its first
   t.match(good.out, /fits \(framing \/ dialect\): visa \/ visa/)
   t.match(good.out, /36 0024 {2}DE2 primary_account_number \(n\.\.19 LL\) +412370\*\*\*\*\*\*0029/)
   t.notMatch(good.out, /41 23 70 99 99|4123709999/)
-  const bad =
-    explain([],
-      hexOf('P-33').replace('01564245', '0156A245').replace('3030303134',
-        '30303031A4').replace('6224242300', '62F4242300'))
+  const bad = explain([], hexOf('P-33').replace('6224242300', '62F4242300'))
   t.equal(bad.code, 1)
   t.match(bad.out, /nothing fits; tpdu\+app \/ cups-pos comes furthest/)
   t.match(bad.out, /first wrong byte: offset 23 in DE2 primary_account_number: not digits/)

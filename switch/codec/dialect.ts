@@ -41,6 +41,23 @@ export const CHECK = {
   hexEbcdic: 11,
 } as const
 
+/**
+ * Columns of Dialect.rows, which holds what walk() needs of a field side by side: eight numbers from
+ * `field * ROW` on.
+ */
+export const ROW = 8
+export const COLUMN = {
+  shape: 0, // 0 unknown, 1 fixed, 2 with a length prefix
+  check: 1,
+  countMax: 2,
+  fixedBytes: 3,
+  prefix: 4,
+  prefixBytes: 5,
+  form: 6,
+  prefixUnit: 7,
+} as const
+export const SHAPE = { unknown: 0, fixed: 1, variable: 2 } as const
+
 export const PREFIX = { none: 0, ascii: 1, ebcdic: 2, bcd: 3, binary: 4 } as const
 export const UNIT = { digits: 0, bytes: 1, bytesOrDigits: 2 } as const
 export const SECRECY: readonly SecrecyClass[] = ['no', 'pan', 'track', 'drop']
@@ -61,6 +78,8 @@ export class Dialect {
   /** Whether text of this dialect is EBCDIC. */
   readonly ebcdic: boolean
   readonly fieldMax: number
+  /** What walk() reads: COLUMN says what stands where. The arrays below hold the same by property. */
+  readonly rows: Int32Array
   /** 1 when the dialect has the field. */
   readonly known: Uint8Array
   readonly form: Uint8Array
@@ -89,6 +108,7 @@ export class Dialect {
     this.bitmapCount = spec.bitmap.count
     this.ebcdic = spec.defaults.text === 'ebcdic'
     this.fieldMax = spec.bitmap.count * 64
+    this.rows = new Int32Array((FIELD_MAX + 1) * ROW)
     this.known = new Uint8Array(FIELD_MAX + 1)
     this.form = new Uint8Array(FIELD_MAX + 1)
     this.check = new Uint8Array(FIELD_MAX + 1)
@@ -135,6 +155,7 @@ export function compileDialect(spec: DialectSpec): Dialect {
     }
     if (field <= dialect.fieldMax) compileField(dialect, spec, field, row)
   }
+  for (let field = 2; field <= FIELD_MAX; field++) fillRow(dialect, field)
   return dialect
 }
 
@@ -173,6 +194,19 @@ function compileField(dialect: Dialect, spec: DialectSpec, field: number, row: F
     : bytesOf(form, row.max)
   const room = lengthCoding === 'binary' ? 256 ** ((digits + 1) >> 1) : 10 ** digits
   if (largest >= room) throw wrong(`has a maximum that its length prefix cannot hold`)
+}
+
+function fillRow(dialect: Dialect, field: number): void {
+  if (dialect.known[field] === 0) return
+  const row = dialect.rows.subarray(field * ROW, field * ROW + ROW)
+  row[COLUMN.shape] = dialect.prefix[field] === PREFIX.none ? SHAPE.fixed : SHAPE.variable
+  row[COLUMN.check] = dialect.check[field]!
+  row[COLUMN.countMax] = dialect.countMax[field]!
+  row[COLUMN.fixedBytes] = dialect.fixedBytes[field]!
+  row[COLUMN.prefix] = dialect.prefix[field]!
+  row[COLUMN.prefixBytes] = dialect.prefixBytes[field]!
+  row[COLUMN.form] = dialect.form[field]!
+  row[COLUMN.prefixUnit] = dialect.prefixUnit[field]!
 }
 
 function defaultCoding(spec: DialectSpec, row: FieldSpec): ValueCoding {

@@ -10,25 +10,27 @@
  */
 import { CHECK, FIELD_MAX, FORM } from './dialect.ts'
 import type { Dialect } from './dialect.ts'
-import {
-  ASCII_PLAIN, EBCDIC_TO_ASCII, HEX_VALUE, HEX_VALUE_EBCDIC, NIBBLE_ASCII,
-} from './codings/tables.ts'
-
-/** Node has these on every Buffer; its type declarations leave them out. */
-interface Latin1 {
-  latin1Slice(start: number, end: number): string
-  latin1Write(text: string, at: number): number
-}
+import { HEX_VALUE, HEX_VALUE_EBCDIC } from './codings/tables.ts'
+import { HEX_MARK, SCRATCH_CHARACTERS, scratchText, writeText } from './text.ts'
 
 const NO_BYTES = Buffer.alloc(0)
-/** Text of the longest field: four digits of length, two characters per byte, `hex:` before it. */
-const SCRATCH = Buffer.alloc(2 * 9999 + 64) as Buffer & Latin1
 const MTI_TEXT: string[] = []
-/** Marks text that stands for bytes outside the dialect's plain character set. */
-export const HEX_MARK = 'hex:'
+/** Ends of the texts that texts() lays side by side. */
+const ENDS = new Int32Array(FIELD_MAX + 1)
+/** Characters a field may add to two for each of its bytes: the mark. */
+const MARKS_MAX = FIELD_MAX * HEX_MARK.length
 
 /** The dialect of a View before it was filled, so that the property always has one type. */
 let nothing: Dialect | null = null
+
+/** Columns of View.places. */
+export const PLACE = 4
+export const AT = {
+  start: 0, // offset of the field with its length prefix
+  valueStart: 1,
+  valueEnd: 2,
+  count: 3, // units of the value: digits, characters or bytes, as the dialect counts the field
+} as const
 
 export class View {
   frame: Uint8Array
@@ -45,11 +47,8 @@ export class View {
   bitmapCount: number
   /** Thirty-two fields per entry; the top bit of entry 0 is field 1. */
   readonly bits: Int32Array
-  readonly starts: Int32Array
-  readonly valueStarts: Int32Array
-  readonly valueEnds: Int32Array
-  /** Units of each value: digits, characters or bytes, as the dialect counts the field. */
-  readonly counts: Int32Array
+  /** Four numbers from `field * PLACE` on: see AT. Valid only where the field's bit is set. */
+  readonly places: Int32Array
 
   constructor(dialect?: Dialect) {
     this.frame = NO_BYTES
@@ -61,10 +60,7 @@ export class View {
     this.mtiNumber = 0
     this.bitmapCount = 0
     this.bits = new Int32Array(FIELD_MAX / 32)
-    this.starts = new Int32Array(FIELD_MAX + 1)
-    this.valueStarts = new Int32Array(FIELD_MAX + 1)
-    this.valueEnds = new Int32Array(FIELD_MAX + 1)
-    this.counts = new Int32Array(FIELD_MAX + 1)
+    this.places = new Int32Array((FIELD_MAX + 1) * PLACE)
   }
 
   /** Forgets the message, so that a pooled View keeps no frame alive and shows no field. */
@@ -103,22 +99,22 @@ export class View {
 
   /** Offset of the field with its length prefix; -1 when it is not there. */
   fieldStart(field: number): number {
-    return this.has(field) ? this.starts[field]! : -1
+    return this.has(field) ? this.places[field * PLACE + AT.start]! : -1
   }
 
   /** Offset of the value, after the length prefix; -1 when it is not there. */
   valueStart(field: number): number {
-    return this.has(field) ? this.valueStarts[field]! : -1
+    return this.has(field) ? this.places[field * PLACE + AT.valueStart]! : -1
   }
 
   /** Offset after the value; -1 when it is not there. */
   valueEnd(field: number): number {
-    return this.has(field) ? this.valueEnds[field]! : -1
+    return this.has(field) ? this.places[field * PLACE + AT.valueEnd]! : -1
   }
 
   /** Units of the value as the dialect counts the field; 0 when it is not there. */
   count(field: number): number {
-    return this.has(field) ? this.counts[field]! : 0
+    return this.has(field) ? this.places[field * PLACE + AT.count]! : 0
   }
 
   /** The header that belongs to the dialect; no bytes when there is none. */
@@ -129,7 +125,7 @@ export class View {
   /** The value's bytes as they are on the wire, not copied. */
   raw(field: number): Uint8Array {
     if (!this.has(field)) return NO_BYTES
-    return this.frame.subarray(this.valueStarts[field]!, this.valueEnds[field]!)
+    return this.frame.subarray(this.places[field * PLACE + AT.valueStart]!, this.places[field * PLACE + AT.valueEnd]!)
   }
 
   /**
@@ -138,8 +134,8 @@ export class View {
    */
   bytes(field: number): Uint8Array {
     if (!this.has(field)) return NO_BYTES
-    const start = this.valueStarts[field]!
-    const stop = this.valueEnds[field]!
+    const start = this.places[field * PLACE + AT.valueStart]!
+    const stop = this.places[field * PLACE + AT.valueEnd]!
     if (this.dialect.form[field] !== FORM.hex) return this.frame.subarray(start, stop)
     const table = this.dialect.check[field] === CHECK.hexEbcdic ? HEX_VALUE_EBCDIC : HEX_VALUE
     const out = Buffer.allocUnsafe((stop - start) >> 1)
@@ -156,8 +152,47 @@ export class View {
    */
   text(field: number): string {
     if (!this.has(field)) return ''
-    const length = writeText(this, field)
-    return length === 0 ? '' : SCRATCH.latin1Slice(0, length)
+    return scratchText(0, this.#write(field, 0))
+  }
+
+  /**
+   * The texts of all fields that are there, each at its number in `out`; what else `out` holds stays.
+   * They are cut from one string, which is quicker than text() for each, and keeps that string
+   * alive as long as one of them.
+   */
+  texts(out: string[]): void {
+    if (2 * (this.end - this.fieldsStart) + MARKS_MAX > SCRATCH_CHARACTERS) {
+      for (let field = 2; field <= FIELD_MAX; field++) if (this.has(field)) out[field] = this.text(field)
+      return
+    }
+    let used = 0
+    for (let index = 0; index < this.bits.length; index++) {
+      for (let word = this.bits[index]!; word !== 0;) {
+        const bit = Math.clz32(word)
+        word &= ~(0x80000000 >>> bit)
+        const field = index * 32 + bit + 1
+        used = this.#write(field, used)
+        ENDS[field] = used
+      }
+    }
+    const all = scratchText(0, used)
+    let start = 0
+    for (let index = 0; index < this.bits.length; index++) {
+      for (let word = this.bits[index]!; word !== 0;) {
+        const bit = Math.clz32(word)
+        word &= ~(0x80000000 >>> bit)
+        const field = index * 32 + bit + 1
+        out[field] = all.substring(start, ENDS[field]!)
+        start = ENDS[field]!
+      }
+    }
+  }
+
+  #write(field: number, to: number): number {
+    return writeText(
+      this.dialect, field, this.frame, this.places[field * PLACE + AT.valueStart]!, this.places[field * PLACE + AT.valueEnd]!,
+      this.places[field * PLACE + AT.count]!, to,
+    )
   }
 
   /**
@@ -167,9 +202,9 @@ export class View {
   digitsToNumber(field: number): number {
     if (!this.has(field)) return -1
     const check = this.dialect.check[field]!
-    const start = this.valueStarts[field]!
-    const stop = this.valueEnds[field]!
-    const count = this.counts[field]!
+    const start = this.places[field * PLACE + AT.valueStart]!
+    const stop = this.places[field * PLACE + AT.valueEnd]!
+    const count = this.places[field * PLACE + AT.count]!
     if (count > 15 || count === 0) return -1
     const frame = this.frame
     let value = 0
@@ -202,89 +237,4 @@ function nothingDialect(): Dialect {
   // A View without dialect has no field, so nothing of the dialect is ever read.
   nothing ??= Object.freeze({ name: '' }) as unknown as Dialect
   return nothing
-}
-
-/** Writes the text of a field into SCRATCH; returns its length in characters. */
-function writeText(view: View, field: number): number {
-  const dialect = view.dialect
-  const start = view.valueStarts[field]!
-  const stop = view.valueEnds[field]!
-  const count = view.counts[field]!
-  switch (dialect.check[field]!) {
-    case CHECK.ascii:
-      return plain(view.frame, start, stop, false)
-    case CHECK.ebcdic:
-      return plain(view.frame, start, stop, true)
-    case CHECK.asciiDigits:
-    case CHECK.signAscii:
-      for (let at = start; at < stop; at++) SCRATCH[at - start] = view.frame[at]!
-      return stop - start
-    case CHECK.ebcdicDigits:
-    case CHECK.signEbcdic:
-      for (let at = start; at < stop; at++) SCRATCH[at - start] = EBCDIC_TO_ASCII[view.frame[at]!]!
-      return stop - start
-    case CHECK.bcdDigits:
-    case CHECK.bcdNibbles:
-      return nibbles(view.frame, start, count, dialect.form[field] === FORM.bcdRight, 0)
-    case CHECK.signBcd:
-      SCRATCH[0] = dialect.ebcdic ? EBCDIC_TO_ASCII[view.frame[start]!]! : view.frame[start]!
-      return nibbles(view.frame, start + 1, count - 1, true, 1)
-    case CHECK.hexAscii:
-    case CHECK.hexEbcdic:
-      return hexCharacters(view.frame, start, stop, dialect.check[field] === CHECK.hexEbcdic)
-    default:
-      return hexOf(view.frame, start, stop, 0)
-  }
-}
-
-/**
- * Text when every byte is printable in the character set and it does not look like our mark; else
- * the mark and hex.
- */
-function plain(frame: Uint8Array, start: number, stop: number, ebcdic: boolean): number {
-  let good = 1
-  if (ebcdic) {
-    for (let at = start; at < stop; at++) {
-      const code = EBCDIC_TO_ASCII[frame[at]!]!
-      if (code === 0) good = 0
-      SCRATCH[at - start] = code
-    }
-  } else {
-    for (let at = start; at < stop; at++) {
-      const code = frame[at]!
-      good &= ASCII_PLAIN[code]!
-      SCRATCH[at - start] = code
-    }
-  }
-  const marked = SCRATCH[0] === 0x68 && stop - start >= 4 && SCRATCH[1] === 0x65 &&
-    SCRATCH[2] === 0x78 && SCRATCH[3] === 0x3a
-  if (good === 1 && !marked) return stop - start
-  SCRATCH.latin1Write(HEX_MARK, 0)
-  return hexOf(frame, start, stop, 4)
-}
-
-function hexOf(frame: Uint8Array, start: number, stop: number, to: number): number {
-  for (let at = start; at < stop; at++) {
-    const byte = frame[at]!
-    SCRATCH[to++] = NIBBLE_ASCII[byte >> 4]!
-    SCRATCH[to++] = NIBBLE_ASCII[byte & 15]!
-  }
-  return to
-}
-
-function nibbles(
-  frame: Uint8Array, start: number, count: number, right: boolean, to: number,
-): number {
-  let nibble = right ? count & 1 : 0
-  for (let i = 0; i < count; i++, nibble++) {
-    const byte = frame[start + (nibble >> 1)]!
-    SCRATCH[to++] = NIBBLE_ASCII[(nibble & 1) === 0 ? byte >> 4 : byte & 15]!
-  }
-  return to
-}
-
-function hexCharacters(frame: Uint8Array, start: number, stop: number, ebcdic: boolean): number {
-  const table = ebcdic ? HEX_VALUE_EBCDIC : HEX_VALUE
-  for (let at = start; at < stop; at++) SCRATCH[at - start] = NIBBLE_ASCII[table[frame[at]!]!]!
-  return stop - start
 }

@@ -6,9 +6,10 @@
  *
  * ISO 8583:1987 clause 4.4 (MTI, bitmaps, fields in ascending order).
  */
-import { CHECK, FORM, PREFIX, UNIT, bytesOf } from './dialect.ts'
+import { CHECK, COLUMN, FORM, PREFIX, ROW, SHAPE, UNIT, bytesOf } from './dialect.ts'
 import type { Dialect } from './dialect.ts'
 import type { Fault } from './fault.ts'
+import { AT, PLACE } from './view.ts'
 import type { View } from './view.ts'
 import {
   BCD_BAD, BCD_VALUE, EBCDIC_TO_ASCII, HEX_VALUE, HEX_VALUE_EBCDIC,
@@ -25,7 +26,6 @@ export function walk(
   view.dialect = dialect
   view.headerStart = start
   view.end = end
-  view.bits.fill(0)
   if (walkMessage(dialect, frame, start, end, view, fault)) return true
   view.reset()
   return false
@@ -89,18 +89,70 @@ function walkMessage(
   at = readBitmaps(dialect, frame, at + dialect.mtiBytes, end, view, fault)
   if (at < 0) return false
   view.fieldsStart = at
+  return walkFields(dialect, frame, at, end, view, fault)
+}
+
+/** Records every announced field from `start` on, in ascending order. */
+function walkFields(
+  dialect: Dialect, frame: Uint8Array, start: number, end: number, view: View, fault: Fault,
+): boolean {
+  const rows = dialect.rows
+  const places = view.places
   const bits = view.bits
-  const words = view.bitmapCount * 2
-  for (let index = 0; index < words; index++) {
+  let at = start
+  for (let index = 0; index < bits.length; index++) {
     let word = bits[index]!
     while (word !== 0) {
       const bit = Math.clz32(word)
       word &= ~(0x80000000 >>> bit)
-      at = walkField(dialect, frame, at, end, index * 32 + bit + 1, view, fault)
-      if (at < 0) return false
+      const field = index * 32 + bit + 1
+      const row = field * ROW
+      let count = rows[row + COLUMN.countMax]!
+      let bytes = rows[row + COLUMN.fixedBytes]!
+      let value = at
+      const shape = rows[row]!
+      if (shape !== SHAPE.fixed) {
+        if (shape === SHAPE.unknown) return fault.refuse('field_not_in_dialect', field, at)
+        count = readCount(dialect, rows, row, frame, at, end, field, fault)
+        if (count < 0) return false
+        value += rows[row + COLUMN.prefixBytes]!
+        const form = rows[row + COLUMN.form]!
+        bytes = form === FORM.characters ? count : bytesOf(form, count)
+      }
+      const stop = value + bytes
+      if (stop > end) return fault.refuse('field_truncated', field, end)
+      const place = field * PLACE
+      places[place] = at
+      places[place + AT.valueStart] = value
+      places[place + AT.valueEnd] = stop
+      places[place + AT.count] = count
+      const check = rows[row + COLUMN.check]!
+      if (check > CHECK.ebcdic && check !== CHECK.bcdNibbles) {
+        const wrong = check === CHECK.asciiDigits ? notDigits(frame, value, stop, 0x30)
+          : check === CHECK.bcdDigits && (count & 1) === 0 ? notPacked(frame, value, stop)
+          : 0
+        if (wrong > 0) return fault.refuse('not_digits', field, wrong)
+        if (wrong === 0 && !checkValue(dialect, frame, value, stop, field, count, fault)) return false
+      }
+      at = stop
     }
   }
   return at === end || fault.refuse('trailing_bytes', 0, at)
+}
+
+/** Offset of the first byte that is no digit, -1 when all are. (Offset 0 is the MTI's.) */
+function notDigits(frame: Uint8Array, start: number, stop: number, zero: number): number {
+  for (let at = start; at < stop; at++) {
+    const digit = frame[at]! - zero
+    if (digit < 0 || digit > 9) return at
+  }
+  return -1
+}
+
+/** Offset of the first byte with a nibble above 9, -1 when there is none. */
+function notPacked(frame: Uint8Array, start: number, stop: number): number {
+  for (let at = start; at < stop; at++) if (BCD_BAD[frame[at]!] === 1) return at
+  return -1
 }
 
 /** The MTI as a number, -1 when it is not four decimal digits. */
@@ -131,6 +183,8 @@ function readDigits(frame: Uint8Array, at: number, count: number, zero: number):
 function readBitmaps(
   dialect: Dialect, frame: Uint8Array, start: number, end: number, view: View, fault: Fault,
 ): number {
+  const bits = view.bits
+  bits[0] = bits[1] = bits[2] = bits[3] = bits[4] = bits[5] = 0
   let at = start
   let count = 0
   let more = true
@@ -179,56 +233,22 @@ function readBitmap(
   return true
 }
 
-/** Records one field; returns the offset after it, -1 with the fault filled. */
-function walkField(
-  dialect: Dialect, frame: Uint8Array, start: number, end: number, field: number, view: View,
-  fault: Fault,
-): number {
-  if (dialect.known[field] === 0) {
-    fault.refuse('field_not_in_dialect', field, start)
-    return -1
-  }
-  let at = start
-  let count = dialect.countMax[field]!
-  let bytes = dialect.fixedBytes[field]!
-  if (dialect.prefix[field] !== PREFIX.none) {
-    count = readCount(dialect, frame, start, end, field, fault)
-    if (count < 0) return -1
-    at += dialect.prefixBytes[field]!
-    const form = dialect.form[field]!
-    bytes = form === FORM.characters ? count : bytesOf(form, count)
-  }
-  const stop = at + bytes
-  if (stop > end) {
-    fault.refuse('field_truncated', field, end)
-    return -1
-  }
-  view.starts[field] = start
-  view.valueStarts[field] = at
-  view.valueEnds[field] = stop
-  view.counts[field] = count
-  if (dialect.check[field]! > CHECK.ebcdic &&
-    !checkValue(dialect, frame, at, stop, field, count, fault)) {
-    return -1
-  }
-  return stop
-}
-
 /** Reads a length prefix; returns the count in the field's own unit, -1 with the fault filled. */
 function readCount(
-  dialect: Dialect, frame: Uint8Array, start: number, end: number, field: number, fault: Fault,
+  dialect: Dialect, rows: Int32Array, row: number, frame: Uint8Array, start: number, end: number,
+  field: number, fault: Fault,
 ): number {
-  const size = dialect.prefixBytes[field]!
+  const size = rows[row + COLUMN.prefixBytes]!
   if (start + size > end) {
     fault.refuse('length_truncated', field, start)
     return -1
   }
-  let count = readPrefix(dialect.prefix[field]!, frame, start, size)
-  const max = dialect.countMax[field]!
+  let count = readPrefix(rows[row + COLUMN.prefix]!, frame, start, size)
+  const max = rows[row + COLUMN.countMax]!
   if (count < 0) fault.refuse('length_not_decimal', field, start)
   else {
-    const unit = dialect.prefixUnit[field]!
-    if (unit !== UNIT.digits) count = inUnits(dialect.form[field]!, unit, count, max)
+    const unit = rows[row + COLUMN.prefixUnit]!
+    if (unit !== UNIT.digits) count = inUnits(rows[row + COLUMN.form]!, unit, count, max)
     if (count > max) fault.refuse('length_over_max', field, start)
     else if (count < dialect.countMin[field]!) fault.refuse('length_under_min', field, start)
     else return count
@@ -259,8 +279,6 @@ function checkValue(
   fault: Fault,
 ): boolean {
   switch (dialect.check[field]!) {
-    case CHECK.asciiDigits:
-      return checkDigits(frame, start, stop, 0x30, field, fault)
     case CHECK.ebcdicDigits:
       return checkDigits(frame, start, stop, 0xf0, field, fault)
     case CHECK.bcdDigits:
@@ -281,11 +299,8 @@ function checkValue(
 function checkDigits(
   frame: Uint8Array, start: number, stop: number, zero: number, field: number, fault: Fault,
 ): boolean {
-  for (let at = start; at < stop; at++) {
-    const digit = frame[at]! - zero
-    if (digit < 0 || digit > 9) return fault.refuse('not_digits', field, at)
-  }
-  return true
+  const wrong = notDigits(frame, start, stop, zero)
+  return wrong < 0 || fault.refuse('not_digits', field, wrong)
 }
 
 /** Digits of a BCD value; the nibble that fills an odd count may be 0 or F. */
@@ -305,10 +320,8 @@ function checkBcd(
     if (form === FORM.bcdLeft) to--
     else from++
   }
-  for (let at = from; at < to; at++) {
-    if (BCD_BAD[frame[at]!] === 1) return fault.refuse('not_digits', field, at)
-  }
-  return true
+  const wrong = notPacked(frame, from, to)
+  return wrong < 0 || fault.refuse('not_digits', field, wrong)
 }
 
 function checkHex(

@@ -12,6 +12,7 @@
 import { FIELD_MAX, FORM, UNIT, bytesOf } from './dialect.ts'
 import type { Dialect } from './dialect.ts'
 import { Fault } from './fault.ts'
+import { AT, PLACE } from './view.ts'
 import type { View } from './view.ts'
 import { encodeBytes, encodeText, writePrefix } from './encode.ts'
 import type { Encoded } from './encode.ts'
@@ -65,8 +66,7 @@ export class MessageWriter {
   #mti: number
   /** The message that is forwarded: its frame and where its fields begin and end. */
   #baseFrame: Uint8Array
-  #baseStarts: Int32Array
-  #baseEnds: Int32Array
+  #basePlaces: Int32Array
   #header: Uint8Array
   #bitmapCountMin: number
   #bitmapLower: boolean
@@ -87,8 +87,7 @@ export class MessageWriter {
     this.#failed = false
     this.#mti = 0
     this.#baseFrame = NO_BYTES
-    this.#baseStarts = NO_POSITIONS
-    this.#baseEnds = NO_POSITIONS
+    this.#basePlaces = NO_POSITIONS
     this.#header = NO_BYTES
     this.#bitmapCountMin = 1
     this.#bitmapLower = false
@@ -110,8 +109,7 @@ export class MessageWriter {
     }
     this.#mti = view.mtiNumber
     this.#baseFrame = view.frame
-    this.#baseStarts = view.starts
-    this.#baseEnds = view.valueEnds
+    this.#basePlaces = view.places
     this.#kept.set(view.bits)
     this.#header = view.header()
     this.#bitmapCountMin = view.bitmapCount
@@ -301,7 +299,7 @@ export class MessageWriter {
         const bit = Math.clz32(word)
         word &= ~(0x80000000 >>> bit)
         const field = index * 32 + bit + 1
-        if (this.#isKept(field)) size += this.#baseEnds[field]! - this.#baseStarts[field]!
+        if (this.#isKept(field)) size += this.#basePlaces[field * PLACE + AT.valueEnd]! - this.#basePlaces[field * PLACE + AT.start]!
         else size += this.#ends[field]! - this.#starts[field]!
       }
     }
@@ -331,8 +329,8 @@ export class MessageWriter {
         const field = index * 32 + bit + 1
         const kept = this.#isKept(field)
         const next: Uint8Array = kept ? this.#baseFrame : this.#scratch
-        const start = kept ? this.#baseStarts[field]! : this.#starts[field]!
-        const stop = kept ? this.#baseEnds[field]! : this.#ends[field]!
+        const start = kept ? this.#basePlaces[field * PLACE + AT.start]! : this.#starts[field]!
+        const stop = kept ? this.#basePlaces[field * PLACE + AT.valueEnd]! : this.#ends[field]!
         if (next !== source || start !== to) {
           at = copyRun(frame, at, source, from, to)
           source = next
