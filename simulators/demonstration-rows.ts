@@ -1,5 +1,7 @@
-// Rows of the demonstration and how people see them. Used by demonstration.ts and the commands; rows
-// hold nothing of a card but its name.
+// Rows of the demonstration and how people see them. Used by demonstration.ts and the commands;
+// rows hold nothing of a card but its name.
+
+import type { OperationResult } from './terminal/line.ts'
 
 /** One line of the demonstration. */
 export interface DemonstrationRow {
@@ -14,6 +16,62 @@ export interface DemonstrationRow {
   /** Whether the result is what it must be. */
   readonly ok: boolean
   readonly note: string
+}
+
+/** What a step found out. */
+export interface Finding {
+  readonly result: string
+  readonly rrn?: string
+  readonly ms?: number
+  readonly ok: boolean
+  readonly note?: string
+}
+
+/** The finding of an operation: its code and balance, and what there is to say. */
+export function found(result: OperationResult, ok: boolean, note: string): Finding {
+  const balance = result.balanceMinor === null ? '' : `, ${money(result.balanceMinor)}`
+  const notes = [note, result.note].filter((one) => one !== '')
+  return {
+    result: `${result.code || 'none'}${balance}`,
+    rrn: result.rrn,
+    ms: result.ms,
+    ok,
+    note: notes.join('; '),
+  }
+}
+
+/** Whether a scheme is signed on with keys. */
+export function schemeFinding(ready: boolean, note: string): Finding {
+  return {
+    result: ready ? '00' : 'none',
+    ok: ready,
+    note: ready ? note : 'is its simulator running?',
+  }
+}
+
+/** A sign-on is right when the keys came with the check values that they have. */
+export function signOnFinding(result: OperationResult): Finding {
+  return found(
+    result,
+    result.code === '00' && result.note === '',
+    result.note === '' ? 'check values agree' : '',
+  )
+}
+
+/** A chip transaction is right when approved with a right MAC and a right ARPC. */
+export function chipFinding(result: OperationResult): Finding {
+  const ok = result.code === '00' && result.macRight === true && result.issuerGenuine === true
+  return found(result, ok, checks(result))
+}
+
+/** What MAC and ARPC of an answer were. */
+export function checks(result: {
+  macRight: boolean | null
+  issuerGenuine: boolean | null
+}): string {
+  const word = (value: boolean | null): string =>
+    value === null ? 'absent' : value ? 'right' : 'WRONG'
+  return `MAC ${word(result.macRight)}, ARPC ${word(result.issuerGenuine)}`
 }
 
 /** Minor units as `12.50`. */

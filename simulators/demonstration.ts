@@ -7,7 +7,17 @@ import type { SwitchConfig } from '../config/schema.ts'
 import { type Clock, systemClock, wait } from '../switch/runtime/clock.ts'
 import { type Random, systemRandom } from '../switch/runtime/random.ts'
 import { cardNamed } from './cards.ts'
-import { type DemonstrationRow, money, rowLine } from './demonstration-rows.ts'
+import {
+  type DemonstrationRow,
+  type Finding,
+  checks,
+  chipFinding,
+  found,
+  money,
+  rowLine,
+  schemeFinding,
+  signOnFinding,
+} from './demonstration-rows.ts'
 import type { OutsideToken } from './keys.ts'
 import {
   type Outside,
@@ -37,15 +47,6 @@ export interface DemonstrationOptions {
   readonly stop?: AbortSignal
   readonly clock?: Clock
   readonly random?: Random
-}
-
-/** What a step found out. */
-interface Finding {
-  readonly result: string
-  readonly rrn?: string
-  readonly ms?: number
-  readonly ok: boolean
-  readonly note?: string
 }
 
 const CONTROL_TIMEOUT_MS = 60_000 // longer than an answer to an originated request is waited for
@@ -108,7 +109,7 @@ class Demonstration {
   }
 
   async flows(): Promise<void> {
-    await this.#schemesReady()
+    await this.#schemeFlows()
     await this.#posFlows()
     await this.#visaFlows()
     await this.#atmFlows()
@@ -395,15 +396,37 @@ class Demonstration {
     return answer as OriginateResult
   }
 
-  /** Waits until both schemes have signed on and exchanged keys; what lacks shows in the rows. */
-  async #schemesReady(): Promise<void> {
-    await this.#until(SCHEMES_READY_MS, async () => {
-      const visa = await this.#ask('visa', { do: 'status' }).catch(() => null)
-      const cups = await this.#ask('cups', { do: 'status' }).catch(() => null)
-      return (
-        visa?.['keyInForce'] === true && cups?.['ownLineReady'] === true && cups['macCheck'] !== ''
+  /** Both schemes: sign-on and key exchange happened when the switch started, or happen soon. */
+  async #schemeFlows(): Promise<void> {
+    await this.#step('switch', 'Visa', 'sign-on 071, then a zone PIN key (101)', async () => {
+      const status = await this.#statusWhen('visa', (one) => one['keyInForce'] === true)
+      return schemeFinding(
+        status['keyInForce'] === true,
+        `check value ${String(status['checkValue'])}`,
       )
     })
+    await this.#step(
+      'switch',
+      'CUPS',
+      'sign-on 001 both ways, then PIK and MAK (101)',
+      async () => {
+        const ready = (one: Status): boolean =>
+          one['ownLineReady'] === true && one['macCheck'] !== ''
+        const status = await this.#statusWhen('cups', ready)
+        const { pinCheck, macCheck } = status
+        return schemeFinding(ready(status), `check values ${String(pinCheck)}, ${String(macCheck)}`)
+      },
+    )
+  }
+
+  /** The scheme's status once it fulfils a condition, or what it was when waiting was over. */
+  async #statusWhen(name: SchemeName, holds: (status: Status) => boolean): Promise<Status> {
+    let status: Status = {}
+    await this.#until(SCHEMES_READY_MS, async () => {
+      status = await this.#ask(name, { do: 'status' }).catch(() => ({}))
+      return holds(status)
+    })
+    return status
   }
 
   async #until(timeoutMs: number, holds: () => Promise<boolean>): Promise<boolean> {
@@ -431,41 +454,11 @@ class Demonstration {
   }
 }
 
+/** Answer to the command `status`; see control.ts. */
+type Status = Readonly<Record<string, unknown>>
+
 /** A scheme's book: net debits in minor units, number of reversed originals. */
 interface Totals {
   readonly net: number
   readonly reversed: number
-}
-
-// ---- findings ----------------------------------------------------------------------------------
-
-function found(result: OperationResult, ok: boolean, note: string): Finding {
-  const balance = result.balanceMinor === null ? '' : `, ${money(result.balanceMinor)}`
-  const notes = [note, result.note].filter((one) => one !== '')
-  return {
-    result: `${result.code || 'none'}${balance}`,
-    rrn: result.rrn,
-    ms: result.ms,
-    ok,
-    note: notes.join('; '),
-  }
-}
-
-function signOnFinding(result: OperationResult): Finding {
-  return found(
-    result,
-    result.code === '00' && result.note === '',
-    result.note === '' ? 'check values agree' : '',
-  )
-}
-
-function chipFinding(result: OperationResult): Finding {
-  const ok = result.code === '00' && result.macRight === true && result.issuerGenuine === true
-  return found(result, ok, checks(result))
-}
-
-function checks(result: { macRight: boolean | null; issuerGenuine: boolean | null }): string {
-  const word = (value: boolean | null): string =>
-    value === null ? 'absent' : value ? 'right' : 'WRONG'
-  return `MAC ${word(result.macRight)}, ARPC ${word(result.issuerGenuine)}`
 }

@@ -1,7 +1,8 @@
 // The Visa simulator: the network's side of a BASE I link, with the issuer of its cards behind it.
 // Started by `switchyard simulate visa` and by tests. It listens, answers sign-on, echo and
-// sign-off, sends a zone PIN key after each sign-on, answers 0100 from its own book and reverses once. It is
-// built from the interface facts (visa.md) and must never import the pipeline, link or journal.
+// sign-off, sends a zone PIN key after each sign-on, answers 0100 from its own book and
+// reverses once. It is built from the interface facts (visa.md) and must never import the pipeline,
+// link or journal.
 //
 //   switch                                   here
 //     | 0800 071 ------------------------------>| signed on

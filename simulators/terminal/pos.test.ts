@@ -1,4 +1,5 @@
-// The POS simulator against a scripted switch over real sockets; frames are read and written by hand.
+// The POS simulator against a scripted switch over real sockets; frames are read and
+// written by hand.
 import t, { type Test } from 'tap'
 
 import { fromHex, toHex } from '../../hsm/algorithms/bytes.ts'
