@@ -1,4 +1,5 @@
-// The issuer's decision as tables: one refusal per row, then which of two refusals wins, then effects.
+// The issuer's decision as tables: one refusal per row, then which of two refusals wins, then
+// effects.
 import t from 'tap'
 import type { Card } from '../switch/journal/port.ts'
 import { isReason, REASON_NAMES } from '../switch/reasons.ts'
@@ -144,7 +145,8 @@ t.test('of two refusals the one earlier in reasons.ts is answered', async (t) =>
       if (countMax !== undefined) both.countMax = countMax
       pairs += 1
       // A reason found before the authorizer was ranked by whoever found it.
-      const want = [one, two].find((row) => row.input?.refusedReason !== undefined)?.want ?? both.want
+      const ranked = [one, two].find((row) => row.input?.refusedReason !== undefined)
+      const want = ranked?.want ?? both.want
       t.equal(decideRow(both).reason, want, both.name)
     }
   }
@@ -174,9 +176,11 @@ const EFFECTS: Array<Row & { tries: number | null; consumed: number }> = [
   { name: 'a wrong PIN costs a try', want: 'wrong_pin', input: { pin: 'wrong' }, tries: 2, consumed: 0,
     source: 'behaviours.md 61' },
   { name: 'a wrong PIN on a lost card costs nothing and tells nothing', want: 'lost_card',
-    input: { pin: 'wrong' }, card: { status: 'lost' }, tries: null, consumed: 0, source: 'decide.ts' },
+    input: { pin: 'wrong' }, card: { status: 'lost' }, tries: null, consumed: 0,
+    source: 'decide.ts' },
   { name: 'a wrong PIN costs a try even when nothing else could be checked', want: 'wrong_pin',
-    input: { pin: 'wrong', cryptogram: 'unverifiable' }, tries: 2, consumed: 0, source: 'decide.ts' },
+    input: { pin: 'wrong', cryptogram: 'unverifiable' }, tries: 2, consumed: 0,
+    source: 'decide.ts' },
   { name: 'no tries left stay none', want: 'pin_tries_exceeded', card: { pinTriesLeft: 0 }, tries: null,
     consumed: 0, source: 'behaviours.md 61' },
   { name: 'a PIN that could not be checked costs nothing', want: 'malfunction',
@@ -198,7 +202,8 @@ t.test('effects on tries and limit', async (t) => {
 })
 
 t.test('available is what can be spent, overdraft included', async (t) => {
-  const row: Row = { name: '', want: '', account: { balanceMinor: 500, floorMinor: -200 }, source: '' }
+  const account = { balanceMinor: 500, floorMinor: -200 }
+  const row: Row = { name: '', want: '', account, source: '' }
   t.equal(decideRow(row).availableMinor, 700)
   t.equal(decideRow({ ...row, card: null }).availableMinor, null)
 })

@@ -1,9 +1,10 @@
 /**
- * The issuer's decision: card, account, what the card used today, and what the request shows, in; a reason and the effects
- * on card and limits, out.
+ * The issuer's decision: card, account, what the card used today, and what the request shows, in; a
+ * reason and the effects on card and limits, out.
  *
- * Pure: called inside the journal's commit (switch/journal) with rows that are locked there, and by whatever else keeps
- * cards in memory. It must never read a clock, draw chance or wait. Order of the checks (first refusal wins):
+ * Pure: called inside the journal's commit (switch/journal) with rows that are locked there, and by
+ * whatever else keeps cards in memory. It must never read a clock, draw chance or wait. Order of
+ * the checks (first refusal wins):
  *
  *  1. a reason found before the authorizer            refusedReason
  *  2. amount and currency                             invalid_amount
@@ -17,13 +18,17 @@
  * 10. available balance (debits)                      insufficient_funds
  * 11. cryptogram or PIN could not be checked          malfunction
  *
- * The order is that of switch/reasons.ts. 1 to 6 give the same answer for a right and a wrong PIN, so nothing can be
- * learned about the PIN from them and no try is used. From 8 on the PIN was judged: a wrong one costs a try, a right one
- * restores them, even if a later check refuses. The try that uses up the counter still answers wrong_pin.
+ * The order is that of switch/reasons.ts. 1 to 6 give the same answer for a right and a wrong PIN,
+ * so nothing can be learned about the PIN from them and no try is used. From 8 on the PIN was
+ * judged: a wrong one costs a try, a right one restores them, even if a later check refuses. The
+ * try that uses up the counter still answers wrong_pin.
  */
 import type { AuthorizeRequest, Card, TxnKind } from '../switch/journal/port.ts'
 
-/** Wrong PINs in a row before the card's PIN is blocked (ISO 9564-1: a small number; three is the schemes' practice). */
+/**
+ * Wrong PINs in a row before the card's PIN is blocked (ISO 9564-1: a small number; three is the
+ * schemes' practice).
+ */
 export const PIN_TRIES_MAX = 3
 
 /** The account behind the card; balances in minor units. */
@@ -49,7 +54,7 @@ export interface Decision {
   direction: Direction
   pinTriesLeft: number | null // null: unchanged
   consumedMinor: number // taken from the day's limit
-  availableMinor: number | null // balance that can be spent before this transaction; null without account
+  availableMinor: number | null // can be spent before this transaction; null without account
 }
 
 /** The parts of a request that matter here. */

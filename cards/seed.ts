@@ -1,8 +1,9 @@
 /**
  * Puts the demonstration's cards and accounts into a migrated database.
  *
- * Called by `switchyard start` in the demonstration, and by tests. Running it again adds what is missing and changes nothing
- * that is there. It must never see a PAN or PIN: tokens and PVVs come from the caller, who has vault and token.
+ * Called by `switchyard start` in the demonstration, and by tests. Running it again adds what is
+ * missing and changes nothing that is there. It must never see a PAN or PIN: tokens and PVVs come
+ * from the caller, who has vault and token.
  */
 import type { Card } from '../switch/journal/port.ts'
 
@@ -19,7 +20,10 @@ export interface DemonstrationCard extends Omit<Card, 'accountId' | 'panToken'> 
   dailyCountMax: number | null // debits a day; null for any number
 }
 
-/** What seeding needs of a connection; a pg.Client is one. Not a Pool: the statements are one transaction. */
+/**
+ * What seeding needs of a connection; a pg.Client is one. Not a Pool: the statements are one
+ * transaction.
+ */
 export interface SeedConnection {
   query(text: string, values?: unknown[]): Promise<{ rows: unknown[] }>
 }
@@ -67,7 +71,8 @@ async function openAccount(
     [FUNDING_ACCOUNT, card.currency],
   )
   await connection.query(
-    `INSERT INTO posting (memo, debit_account, credit_account, amount_minor, currency, business_date)
+    `INSERT INTO posting (memo, debit_account, credit_account, amount_minor, currency,
+       business_date)
      SELECT 'opening balance', f.id, c.id, $1, $2, $3 FROM account f, account c
      WHERE f.code = $4 AND f.currency = $2 AND c.code = $5 AND c.currency = $2`,
     [card.openingBalanceMinor, card.currency, businessDate, FUNDING_ACCOUNT, card.accountCode],

@@ -1,8 +1,9 @@
 /**
- * What the journal does with outcomes: conclude(), reverse(), note() and the life of store-and-forward rows.
+ * What the journal does with outcomes: conclude(), reverse(), note() and the life of
+ * store-and-forward rows.
  *
- * Called by `acts.ts` for one request of a group at a time. The only place that decides what a reversal undoes and what an
- * outcome posts. It must never do I/O; see group.ts.
+ * Called by `acts.ts` for one request of a group at a time. The only place that decides what a
+ * reversal undoes and what an outcome posts. It must never do I/O; see group.ts.
  */
 import { bareAnswer, DEFER, newImage, RefusedRequest, StaleRead } from './group.ts'
 import type { AccountRef, Defer, Group, PostingImage, SafChange, TxnImage } from './group.ts'
@@ -46,7 +47,10 @@ export function conclude(group: Group, request: OutcomeRequest): OutcomeResult |
   return { applied: true, state: txn.state }
 }
 
-/** Undoes an original once. The reversal message is a row of its own, so that its repeats are told the same. */
+/**
+ * Undoes an original once. The reversal message is a row of its own, so that its repeats are told
+ * the same.
+ */
 export function reverse(
   group: Group,
   request: ReverseRequest,
@@ -61,9 +65,8 @@ export function reverse(
     return { occurrence: same ? 'replay' : 'conflict', outcome, original: describe(original) }
   }
   const outcome = outcomeOf(original)
-  if (original !== undefined && original.changed && (outcome === 'reversed' || outcome === 'pending')) {
-    return DEFER
-  }
+  const changes = outcome === 'reversed' || outcome === 'pending'
+  if (original !== undefined && original.changed && changes) return DEFER
   if (original === undefined) rememberUnseen(group, request, placeholderId())
   else if (outcome === 'reversed') undo(group, original, request)
   else if (outcome === 'pending') wish(group, original, request)
@@ -132,7 +135,9 @@ function wish(group: Group, original: TxnImage, request: ReverseRequest): void {
   group.touch(original)
 }
 
-/** Inverse postings, limit of the original's day, and the scheme's reversal when the original left. */
+/**
+ * Inverse postings, limit of the original's day, and the scheme's reversal when the original left.
+ */
 function undo(group: Group, original: TxnImage, request: ReverseRequest): void {
   const postings = group.postings.get(original.id) ?? []
   if (postings.length !== original.postedCount) throw new StaleRead('postings of the original')

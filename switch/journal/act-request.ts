@@ -1,8 +1,9 @@
 /**
- * What the journal does with requests that may be new: authorize() and intend(), and what it says to repeats.
+ * What the journal does with requests that may be new: authorize() and intend(), and what it says
+ * to repeats.
  *
- * Called by `acts.ts` for one request of a group at a time. The only place that decides about duplicates. It must never do
- * I/O; see group.ts.
+ * Called by `acts.ts` for one request of a group at a time. The only place that decides about
+ * duplicates. It must never do I/O; see group.ts.
  */
 import { decide } from '../../cards/decide.ts'
 import type { Decision } from '../../cards/decide.ts'
@@ -67,7 +68,8 @@ export function intend(group: Group, request: IntentRequest): IntentResult | Def
   if (known !== undefined) {
     if (known.state !== 'reversed_unseen') {
       const said = repeat(known, facts)
-      return { occurrence: said.occurrence, answer: said.occurrence === 'replay' ? said.answer : null }
+      const answer = said.occurrence === 'replay' ? said.answer : null
+      return { occurrence: said.occurrence, answer }
     }
     // Nothing may be sent for it: the answer is there already, as with a repeat.
     const answer = refuseLateOriginal(group, known, facts, request.events)
@@ -81,7 +83,10 @@ export function intend(group: Group, request: IntentRequest): IntentResult | Def
 }
 
 /** What a request is told whose key is known. */
-function repeat(known: TxnImage, facts: TxnFacts): { occurrence: Occurrence; answer: StoredAnswer } {
+function repeat(
+  known: TxnImage,
+  facts: TxnFacts,
+): { occurrence: Occurrence; answer: StoredAnswer } {
   if (known.bodyHash !== facts.bodyHash || known.reverseOf !== null) {
     return { occurrence: 'conflict', answer: bareAnswer('duplicate_conflict', facts.rrn) }
   }
@@ -96,7 +101,9 @@ function repeat(known: TxnImage, facts: TxnFacts): { occurrence: Occurrence; ans
   return { occurrence: 'replay', answer: known.answer }
 }
 
-/** The original came after its reversal (behaviours.md 21, 22): it is declined and recorded as such. */
+/**
+ * The original came after its reversal (behaviours.md 21, 22): it is declined and recorded as such.
+ */
 function refuseLateOriginal(
   group: Group,
   known: TxnImage,

@@ -1,7 +1,9 @@
 /**
- * Runs one request against a group: the table of contents of everything the journal does under a lock.
+ * Runs one request against a group: the table of contents of everything the journal does under a
+ * lock.
  *
- * Called by `postgres.ts` for each request of a batch in the order of arrival. It must never do I/O; see group.ts.
+ * Called by `postgres.ts` for each request of a batch in the order of arrival. It must never do
+ * I/O; see group.ts.
  */
 import type { Random } from '../runtime/random.ts'
 import { changeSaf, conclude, note, reverse } from './act-outcome.ts'
@@ -49,9 +51,11 @@ export function act(group: Group, request: GroupRequest, tools: ActTools): Group
 export function checkRequest(request: GroupRequest): void {
   if (request.act === 'conclude') {
     const { state, reversal, movements } = request.request
-    if (state === 'timed_out' && reversal === null) throw new RangeError('timed_out needs a reversal')
+    if (state === 'timed_out' && reversal === null) {
+      throw new RangeError('timed_out needs a reversal')
+    }
     if (state === 'approved' && reversal !== null) {
-      throw new RangeError('an approved outcome is undone by reverse(), not concluded with a reversal')
+      throw new RangeError('an approved outcome has no reversal: use reverse()')
     }
     if (state !== 'approved' && movements.length > 0) {
       throw new RangeError('only an approved outcome has movements')

@@ -1,8 +1,10 @@
 /**
- * One PostgreSQL connection that is opened again when it is lost, and on which no statement can hang.
+ * One PostgreSQL connection that is opened again when it is lost, and on which no statement can
+ * hang.
  *
- * Used by `postgres.ts` for the connection that writes. It must never repeat a statement by itself: the caller knows what
- * may be repeated. Statements are watched by our own clock and not by statement_timeout, which would also cancel a COMMIT.
+ * Used by `postgres.ts` for the connection that writes. It must never repeat a statement by itself:
+ * the caller knows what may be repeated. Statements are watched by our own clock and not by
+ * statement_timeout, which would also cancel a COMMIT.
  */
 import { Client, DatabaseError } from 'pg'
 import type { QueryConfig, QueryResult, QueryResultRow } from 'pg'
@@ -17,8 +19,8 @@ import {
 } from './limits.ts'
 
 /**
- * Plans by key only (group-read.ts); a plan chosen while a table was empty would otherwise scan it for ever. JIT costs more
- * than any of these statements.
+ * Plans by key only (group-read.ts); a plan chosen while a table was empty would otherwise scan it
+ * for ever. JIT costs more than any of these statements.
  */
 const WRITER_SETTINGS =
   '-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off ' +
@@ -27,15 +29,19 @@ const WRITER_SETTINGS =
 
 const SESSION_NAME = 'switchyard journal'
 
-/** The connection was lost or a statement took too long; what the server did with it is not known here. */
+/**
+ * The connection was lost or a statement took too long; what the server did with it is not known
+ * here.
+ */
 export class ConnectionLost extends Error {}
 
 /** What an error of the driver means for the one who asked. */
 export type Trouble = 'lost' | 'again' | 'refused' | 'unwell'
 
 /**
- * Sorts an error: `lost` the connection is of no use; `again` rolled back because of another writer, may be decided anew;
- * `refused` the database refuses these rows; `unwell` the database cannot work (disk, memory, cancelled).
+ * Sorts an error: `lost` the connection is of no use; `again` rolled back because of another
+ * writer, may be decided anew; `refused` the database refuses these rows; `unwell` the database
+ * cannot work (disk, memory, cancelled).
  */
 export function troubleOf(error: unknown): Trouble {
   if (error instanceof ConnectionLost) return 'lost'
@@ -159,8 +165,9 @@ export class WriterConnection {
   }
 
   /**
-   * Takes a number at the first connection; at later ones ends the session before. The server may still believe in it (the
-   * network died, not the session), and it holds its locks until the server finds out. Nobody will read its answer.
+   * Takes a number at the first connection; at later ones ends the session before. The server may
+   * still believe in it (the network died, not the session), and it holds its locks until the
+   * server finds out. Nobody will read its answer.
    */
   async #introduce(client: Client): Promise<void> {
     const late = this.#clock.after(CONNECT_TIMEOUT_MS, () => client.connection.stream.destroy())

@@ -1,5 +1,5 @@
-// The database is killed under load, or loses one connection at a bad moment: what was acknowledged is there once, what was
-// refused is not there, and the books balance.
+// The database is killed under load, or loses one connection at a bad moment: what was acknowledged
+// is there once, what was refused is not there, and the books balance.
 import { connect, createServer } from 'node:net'
 import type { AddressInfo, Server, Socket } from 'node:net'
 import { Client } from 'pg'
@@ -14,6 +14,7 @@ import {
   imbalance,
   intentRequest,
   journalOn,
+  movement,
   newJournal,
   outcomeOf,
   reverseRequest,
@@ -82,7 +83,7 @@ async function offUs(journal: Journal): Promise<Told> {
       txnId: intent.facts.id,
       state: 'approved',
       answer: bareAnswer('approved', ''),
-      movements: [{ debit: 'receivable:visa', credit: 'merchant:1', amountMinor: 100, currency: '156' }],
+      movements: [movement(100)],
       reversal: null,
       events: [],
     })
@@ -103,7 +104,9 @@ t.test('PostgreSQL killed under load loses nothing acknowledged and doubles noth
   async function worker(n: number): Promise<void> {
     for (let i = n; !stop; i += WORKERS) {
       const flow = i % 3
-      all.push(await (flow === 0 ? onUs(journal, i) : flow === 1 ? reversed(journal, i) : offUs(journal)))
+      if (flow === 0) all.push(await onUs(journal, i))
+      else if (flow === 1) all.push(await reversed(journal, i))
+      else all.push(await offUs(journal))
     }
   }
   const workers = Array.from({ length: WORKERS }, (_, n) => worker(n))
@@ -140,7 +143,7 @@ t.test('PostgreSQL killed under load loses nothing acknowledged and doubles noth
   t.same(rows.filter((row) => row.postings > 1 || row.undone > 1 || row.undone > row.postings), [])
   t.same(rows.filter((row) => row.state === 'approved' && row.postings !== 1), [])
   t.same(await imbalance(url), [], 'the books balance')
-  const acknowledged = all.filter((one) => one.said === 'approved' || one.said === 'reversed').length
+  const acknowledged = all.filter(({ said }) => said === 'approved' || said === 'reversed').length
   t.ok(acknowledged > 100, `${acknowledged} acknowledged of ${all.length}`)
   const used = await sql<{ used: string }>(url, 'SELECT sum(used_minor) AS used FROM card_day')
   const spent = await sql<{ spent: string }>(
@@ -184,7 +187,10 @@ t.test('a connection lost between groups is opened again without an error', asyn
   await journal.close()
 })
 
-/** A wire to the database that can be cut at the COMMIT: before it arrives, after it was done, or by holding it back. */
+/**
+ * A wire to the database that can be cut at the COMMIT: before it arrives, after it was done, or by
+ * holding it back.
+ */
 class Wire {
   readonly #server: Server
   readonly #upstream: URL

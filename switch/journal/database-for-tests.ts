@@ -1,5 +1,6 @@
 /**
- * A real PostgreSQL for the journal's tests: one server per test file, one fresh database per test that asks.
+ * A real PostgreSQL for the journal's tests: one server per test file, one fresh database per test
+ * that asks.
  *
  * Used by *.test.ts files only. Everything started here is stopped and removed by the tap teardown.
  */
@@ -41,7 +42,10 @@ const EMPTY_SQL = `
 /** A started server. */
 export interface TestServer {
   url: string
-  /** Kills every process of the server at once, as a power cut would; it is started again by its keeper. */
+  /**
+   * Kills every process of the server at once, as a power cut would; it is started again by its
+   * keeper.
+   */
   kill(): void
   /** A new empty database; its URL. */
   newDatabase(): Promise<string>
@@ -126,7 +130,9 @@ export async function newJournal(
 
 let journals = 0
 
-/** Another journal on the same database, as a second node has; its writer's name must be its own. */
+/**
+ * Another journal on the same database, as a second node has; its writer's name must be its own.
+ */
 export function journalOn(url: string, clock: Clock = systemClock): PostgresJournal {
   return new PostgresJournal({ url, clock, random: seededRandom(++journals) })
 }

@@ -1,10 +1,11 @@
 /**
  * The statement of a group that reads and locks all rows its requests need, and what its rows mean.
  *
- * Called by `writer.ts` as the first statement of a transaction. Locks are taken in one order everywhere (transactions by
- * key, cards, then accounts by number), so that two nodes cannot wait for each other. It must never decide anything. The
- * writer's session forbids sequential scans, hash and merge joins: every access here is by key, and a plan made for an empty
- * table must not outlive it.
+ * Called by `writer.ts` as the first statement of a transaction. Locks are taken in one order
+ * everywhere (transactions by key, cards, then accounts by number), so that two nodes cannot wait
+ * for each other. It must never decide anything. The writer's session forbids sequential scans,
+ * hash and merge joins: every access here is by key, and a plan made for an empty table must not
+ * outlive it.
  */
 import type { QueryConfig } from 'pg'
 import { byteaText } from './group.ts'
@@ -20,7 +21,10 @@ interface Wanted {
   originals: Set<string>
 }
 
-/** `= ANY(ARRAY(...))` and not `IN (...)`: an array can only be looked up by index, a join may scan the whole table. */
+/**
+ * `= ANY(ARRAY(...))` and not `IN (...)`: an array can only be looked up by index, a join may scan
+ * the whole table.
+ */
 const READ_SQL = `
 WITH t AS MATERIALIZED (
   SELECT id, business_key, body_hash, state, route, destination, pan_token, amount_minor, currency,

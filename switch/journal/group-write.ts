@@ -1,9 +1,10 @@
 /**
- * The statements of a group that write what it changed: role accounts that are missing, late originals, and one statement
- * for everything else.
+ * The statements of a group that write what it changed: role accounts that are missing, late
+ * originals, and one statement for everything else.
  *
- * Called by `writer.ts` between the read and the COMMIT. Rows travel as JSON arrays, one per table, so that a group of any
- * size is one round trip. It must never decide anything; what it counts on is checked by journal_expect in the database.
+ * Called by `writer.ts` between the read and the COMMIT. Rows travel as JSON arrays, one per table,
+ * so that a group of any size is one round trip. It must never decide anything; what it counts on
+ * is checked by journal_expect in the database.
  */
 import type { QueryConfig } from 'pg'
 import { byteaText, StaleRead } from './group.ts'
@@ -51,9 +52,10 @@ export function rolesNeeded(
 }
 
 /**
- * The keys of updated rows come a second time as arrays ($11 to $13): with them an index is the only way to the rows, however
- * small the table was when the plan was made. They begin with a key that no row has: of an empty array the planner makes a
- * contradiction, and with it may take any partial index.
+ * The keys of updated rows come a second time as arrays ($11 to $13): with them an index is the
+ * only way to the rows, however small the table was when the plan was made. They begin with a key
+ * that no row has: of an empty array the planner makes a contradiction, and with it may take any
+ * partial index.
  */
 const WRITE_SQL = `
 WITH mark AS (
@@ -121,7 +123,8 @@ WITH mark AS (
     next_attempt_at_ms = CASE WHEN r.op = 'attempt' THEN r.next_attempt_at_ms
                               ELSE saf.next_attempt_at_ms END,
     reversal_stan = coalesce(nullif(saf.reversal_stan, ''), r.stan),
-    reversal_transmission_at = coalesce(nullif(saf.reversal_transmission_at, ''), r.transmission_at),
+    reversal_transmission_at =
+      coalesce(nullif(saf.reversal_transmission_at, ''), r.transmission_at),
     state = CASE r.op WHEN 'acknowledge' THEN 'acknowledged' WHEN 'park' THEN 'parked'
                       ELSE saf.state END,
     settled_at = CASE WHEN r.op = 'attempt' THEN NULL ELSE now() END,
@@ -129,7 +132,8 @@ WITH mark AS (
     why = CASE WHEN r.op = 'park' THEN r.why ELSE saf.why END
   FROM json_to_recordset($7::json) AS r (id bigint, op text, stan text, transmission_at text,
     next_attempt_at_ms bigint, last_answer text, why text)
-  WHERE saf.id = r.id AND saf.id = ANY($13::bigint[]) AND (saf.state = 'queued' OR (saf.state = 'parked' AND r.op = 'acknowledge'))
+  WHERE saf.id = r.id AND saf.id = ANY($13::bigint[])
+    AND (saf.state = 'queued' OR (saf.state = 'parked' AND r.op = 'acknowledge'))
 )
 SELECT journal_expect('writer', (SELECT count(*) FROM mark), 1),
        journal_expect('transactions inserted', (SELECT count(*) FROM inserted),
@@ -281,8 +285,12 @@ FROM json_to_record($2::json) AS r (id text, body_hash text, kind text, source_l
   received_at_ms bigint, record text, answer jsonb, events jsonb)
 WHERE txn.id = $1`
 
-/** Statements that fill remembered keys with their late originals; rare, so one each, before the write statement. */
+/**
+ * Statements that fill remembered keys with their late originals; rare, so one each, before the
+ * write statement.
+ */
 export function refillQueries(group: Group): QueryConfig[] {
+  const refused = { atMs: group.nowMs, what: 'original.refused', detail: 'reversed_before' }
   return group.refills.map(({ placeholderId, facts, answer, events }) => ({
     name: 'group_refill',
     text: REFILL_SQL,
@@ -308,7 +316,7 @@ export function refillQueries(group: Group): QueryConfig[] {
         received_at_ms: Math.floor(facts.receivedAt),
         record: facts.record === '' ? '{}' : facts.record,
         answer,
-        events: [...events, { atMs: group.nowMs, what: 'original.refused', detail: 'reversed_before' }],
+        events: [...events, refused],
       }),
     ],
   }))

@@ -1,10 +1,12 @@
 /**
- * One group: the rows that a batch of requests needs, as read and locked, and what the batch will write.
+ * One group: the rows that a batch of requests needs, as read and locked, and what the batch will
+ * write.
  *
- * Filled by `group-read.ts`, changed by the acts (`act-*.ts`), written by `group-write.ts` in one statement. Requests of one
- * group see each other's effects here, in the order of their arrival. It must never do I/O: acts are pure but for this
- * object. One request may change a transaction once per group; a second change waits for the next group (Defer), so that
- * the database sees each legal move of a transaction by itself.
+ * Filled by `group-read.ts`, changed by the acts (`act-*.ts`), written by `group-write.ts` in one
+ * statement. Requests of one group see each other's effects here, in the order of their arrival. It
+ * must never do I/O: acts are pure but for this object. One request may change a transaction once
+ * per group; a second change waits for the next group (Defer), so that the database sees each legal
+ * move of a transaction by itself.
  */
 import type {
   AuthorizeRequest,
@@ -100,7 +102,9 @@ export interface PostingImage {
   currency: string
 }
 
-/** An account as a posting names it: its number, or a role that gets its number before the write. */
+/**
+ * An account as a posting names it: its number, or a role that gets its number before the write.
+ */
 export type AccountRef = number | { code: string }
 
 export interface NewPosting {

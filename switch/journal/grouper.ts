@@ -1,13 +1,14 @@
 /**
- * Collects requests while a group is being worked on, and hands over what has arrived when it is done.
+ * Collects requests while a group is being worked on, and hands over what has arrived when it is
+ * done.
  *
- * Used by `postgres.ts`, once for writes and once for card look-ups. No fixed wait: an idle grouper starts at the end of the
- * current turn of the event loop, a busy one takes everything that came meanwhile, up to the bound. It must never drop a
- * request: each is resolved or rejected.
+ * Used by `postgres.ts`, once for writes and once for card look-ups. No fixed wait: an idle grouper
+ * starts at the end of the current turn of the event loop, a busy one takes everything that came
+ * meanwhile, up to the bound. It must never drop a request: each is resolved or rejected.
  *
- *     submit ──► queue (bounded) ──► group of up to groupMax ──► work() ──► resolve / reject
- *                   ▲                                              │
- *                   └─────────── deferred, back to the front ◄─────┘
+ *   submit ─► queue (bounded) ─► group of up to groupMax ─► work() ─► resolve / reject
+ *               ▲                                           │
+ *               └────── deferred, back to the front ◄───────┘
  */
 
 /** A request in hand. */

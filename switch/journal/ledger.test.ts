@@ -1,5 +1,6 @@
-// The database itself refuses what the program must never ask: illegal moves of a transaction, postings that are unbalanced,
-// edited or undone twice, accounts below their floor. Everything here is plain SQL past the program.
+// The database itself refuses what the program must never ask: illegal moves of a transaction,
+// postings that are unbalanced, edited or undone twice, accounts below their floor. Everything here
+// is plain SQL past the program.
 import { Client } from 'pg'
 import t from 'tap'
 import {
@@ -24,7 +25,10 @@ import { writeQuery } from './group-write.ts'
 const server = await startServer()
 t.teardown(() => server.stop())
 
-/** A database with one approved purchase (100.00, customer:1 to the merchant), one open intent, and a second account. */
+/**
+ * A database with one approved purchase (100.00, customer:1 to the merchant), one open intent, and
+ * a second account.
+ */
 async function prepared(): Promise<{ url: string; approved: string; intent: string }> {
   const { url, journal } = await newJournal(server, [
     card(1),
@@ -37,8 +41,8 @@ async function prepared(): Promise<{ url: string; approved: string; intent: stri
   return { url, approved: purchase.facts.id, intent: intent.facts.id }
 }
 
-const POSTING = `INSERT INTO posting (txn_id, memo, debit_account, credit_account, amount_minor, currency,
-  business_date, reverses) SELECT NULL, 'by hand', `
+const POSTING = `INSERT INTO posting (txn_id, memo, debit_account, credit_account, amount_minor,
+  currency, business_date, reverses) SELECT NULL, 'by hand', `
 const D = `(SELECT id FROM account WHERE code = 'customer:1')`
 const C = `(SELECT id FROM account WHERE code = 'merchant:M00000000000001')`
 const DOLLARS = `(SELECT id FROM account WHERE code = 'customer:2')`
@@ -78,7 +82,8 @@ const REFUSED: Array<{ name: string; sql: string; code: string; source: string }
   { name: 'a posting to an account that does not exist', code: 'SY003', source: 'design.md 6',
     sql: `${POSTING} ${D}, 999999, 5, '156', '2026-11-22', NULL` },
   { name: 'a posting of an unknown transaction', code: '23503', source: 'design.md 6',
-    sql: `INSERT INTO posting (txn_id, debit_account, credit_account, amount_minor, currency, business_date)
+    sql: `INSERT INTO posting (txn_id, debit_account, credit_account, amount_minor, currency,
+            business_date)
           SELECT 'nobody', ${D}, ${C}, 5, '156', '2026-11-22'` },
   { name: 'a posting without transaction or memo', code: '23514', source: 'behaviours.md 72',
     sql: `INSERT INTO posting (debit_account, credit_account, amount_minor, currency, business_date)
@@ -90,7 +95,8 @@ const REFUSED: Array<{ name: string; sql: string; code: string; source: string }
   { name: 'undoing in the direction of the original', code: 'SY003', source: 'behaviours.md 23',
     sql: `${POSTING} ${D}, ${C}, 10000, '156', '2026-11-22', ${PURCHASE}` },
   { name: 'undoing one posting twice in one statement', code: '23505', source: 'behaviours.md 20',
-    sql: `${POSTING} ${C}, ${D}, 100, '156', '2026-11-22', ${PURCHASE} FROM generate_series(1, 2)` },
+    sql: `${POSTING} ${C}, ${D}, 100, '156', '2026-11-22', ${PURCHASE}
+          FROM generate_series(1, 2)` },
   { name: 'editing a posting', code: 'SY002', source: 'design.md 6',
     sql: `UPDATE posting SET amount_minor = 1` },
   { name: 'deleting a posting', code: 'SY002', source: 'design.md 6', sql: `DELETE FROM posting` },
@@ -98,7 +104,8 @@ const REFUSED: Array<{ name: string; sql: string; code: string; source: string }
   { name: 'a balance without a posting', code: 'SY003', source: 'behaviours.md 72',
     sql: `UPDATE account SET credits_minor = credits_minor + 1` },
   { name: 'an account that begins with money', code: 'SY003', source: 'behaviours.md 72',
-    sql: `INSERT INTO account (code, kind, currency, credits_minor) VALUES ('funding:x', 'role', '156', 5)` },
+    sql: `INSERT INTO account (code, kind, currency, credits_minor)
+          VALUES ('funding:x', 'role', '156', 5)` },
   { name: 'an account that changes its currency', code: 'SY002', source: 'behaviours.md 54',
     sql: `UPDATE account SET currency = '978' WHERE code = 'customer:1'` },
   { name: 'deleting an account', code: 'SY002', source: 'design.md 6',
@@ -111,7 +118,8 @@ const REFUSED: Array<{ name: string; sql: string; code: string; source: string }
     sql: `INSERT INTO card (pan_token, account_id, expiry, key_set, daily_limit_minor)
           SELECT pan_token, account_id, expiry, key_set, 1 FROM card LIMIT 1` },
   { name: 'a second reversal of one transaction in store-and-forward', code: '23505', source: 'behaviours.md 24',
-    sql: `INSERT INTO saf (destination, kind, cause, txn_id, pan_token, queued_at_ms, next_attempt_at_ms)
+    sql: `INSERT INTO saf (destination, kind, cause, txn_id, pan_token, queued_at_ms,
+            next_attempt_at_ms)
           SELECT 'visa', 'reversal', 'timeout', id, pan_token, 1, 1 FROM txn, generate_series(1, 2)
           WHERE state = 'intent'` },
 ]
@@ -146,7 +154,8 @@ t.test('one statement that touches an account many times keeps every amount', as
   const { url } = await prepared()
   await sql(
     url,
-    `${POSTING} CASE WHEN n % 3 = 0 THEN ${C} ELSE ${D} END, CASE WHEN n % 3 = 0 THEN ${D} ELSE ${C} END,
+    `${POSTING} CASE WHEN n % 3 = 0 THEN ${C} ELSE ${D} END,
+     CASE WHEN n % 3 = 0 THEN ${D} ELSE ${C} END,
      n, '156', '2026-11-22', NULL FROM generate_series(1, 300) AS n`,
   )
   let expected = 990_000

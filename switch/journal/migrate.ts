@@ -1,8 +1,9 @@
 /**
  * Brings a database to this program's schema: plain SQL files, in order, each once.
  *
- * Called by `switchyard start`, by tests and by `switchyard database migrate`. A file that was applied must never change:
- * its SHA-256 is kept and compared. It must never guess: anything unexpected is a refusal.
+ * Called by `switchyard start`, by tests and by `switchyard database migrate`. A file that was
+ * applied must never change: its SHA-256 is kept and compared. It must never guess: anything
+ * unexpected is a refusal.
  */
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
@@ -14,7 +15,10 @@ import { CONNECT_TIMEOUT_MS } from './limits.ts'
 /** Where the program's own migrations lie. */
 export const MIGRATIONS_DIRECTORY = fileURLToPath(new URL('./migrations', import.meta.url))
 
-/** Any number, the same for every version of this program: two starting nodes migrate one after the other. */
+/**
+ * Any number, the same for every version of this program: two starting nodes migrate one after the
+ * other.
+ */
 const MIGRATION_LOCK = 8_583_001
 
 /** How long a second starting node waits for the first one's migrations. */
@@ -124,7 +128,7 @@ async function apply(client: Client, migration: Migration): Promise<void> {
     )
     await client.query('COMMIT')
   } catch (error) {
-    await client.query('ROLLBACK').catch(() => {}) // the connection may be gone, and with it the work
+    await client.query('ROLLBACK').catch(() => {}) // without a connection it is undone anyway
     const why = error instanceof Error ? error.message : 'unknown'
     throw new MigrationError(`migration ${migration.name} failed and was undone: ${why}`)
   }

@@ -1,9 +1,10 @@
 /**
  * The journal on PostgreSQL.
  *
- * Wired by switch/main.ts; called through `port.ts`. Everything that moves money goes through one writer in groups
- * (grouper.ts, writer.ts); reads run beside it on connections of their own (queries.ts). It must never answer what is not
- * durable. docs/adr/0004-journal.md says why it is built this way.
+ * Wired by switch/main.ts; called through `port.ts`. Everything that moves money goes through one
+ * writer in groups (grouper.ts, writer.ts); reads run beside it on connections of their own
+ * (queries.ts). It must never answer what is not durable. docs/adr/0004-journal.md says why it is
+ * built this way.
  */
 import { Pool } from 'pg'
 import type { QueryConfig, QueryResultRow } from 'pg'

@@ -1,8 +1,8 @@
 /**
  * The statements of the journal outside groups, and what their rows mean.
  *
- * Used by `postgres.ts` on the reading connections. Each statement is one atomic act. It must never hold SQL text made of
- * input: everything goes in as a parameter.
+ * Used by `postgres.ts` on the reading connections. Each statement is one atomic act. It must never
+ * hold SQL text made of input: everything goes in as a parameter.
  */
 import type { QueryConfig, QueryResultRow } from 'pg'
 import type { CardRow } from './group-read.ts'
@@ -50,8 +50,8 @@ interface TxnColumns extends QueryResultRow {
   events: TimelineEvent[]
 }
 
-const TXN_COLUMNS = `t.id, t.business_key, t.body_hash, t.state, t.kind, t.source_link, t.route, t.mti,
-  t.stan, t.rrn, t.terminal_id, t.merchant_id, t.pan_token, t.pan_masked, t.pan_sealed,
+const TXN_COLUMNS = `t.id, t.business_key, t.body_hash, t.state, t.kind, t.source_link, t.route,
+  t.mti, t.stan, t.rrn, t.terminal_id, t.merchant_id, t.pan_token, t.pan_masked, t.pan_sealed,
   t.amount_minor, t.currency, t.business_date::text AS business_date, t.received_at_ms,
   t.record::text AS record, t.answer, t.events`
 
@@ -103,8 +103,9 @@ interface DueSafRow extends TxnColumns {
 }
 
 /**
- * Rows of a destination that are due, longest due first. A card's next row waits until its earlier one left the queue
- * (acknowledged or parked), so the order per card is kept; rows without a card have no order.
+ * Rows of a destination that are due, longest due first. A card's next row waits until its earlier
+ * one left the queue (acknowledged or parked), so the order per card is kept; rows without a card
+ * have no order.
  */
 export function dueSafQuery(destination: string, nowMs: number, limit: number): Typed<DueSafRow> {
   return {
@@ -175,6 +176,7 @@ export function safListQuery(): Typed<SafListRow> {
   }
 }
 
+/** A listed row as the port shows it. */
 export function safSummary(row: SafListRow): SafSummary {
   return {
     id: row.id,
@@ -192,7 +194,10 @@ export function safSummary(row: SafListRow): SafSummary {
   }
 }
 
-/** Settles up to RECOVER_BATCH intents as timed out, each with its reversal; running it twice changes nothing more. */
+/**
+ * Settles up to RECOVER_BATCH intents as timed out, each with its reversal; running it twice
+ * changes nothing more.
+ */
 export function recoverQuery(nowMs: number): QueryConfig {
   return {
     text: `
@@ -252,6 +257,7 @@ interface HistoryPostingRow extends QueryResultRow {
   reverses: boolean
 }
 
+/** Postings of transactions, in order. */
 export function historyPostingsQuery(txnIds: string[]): Typed<HistoryPostingRow> {
   return {
     text: `
@@ -266,6 +272,7 @@ export function historyPostingsQuery(txnIds: string[]): Typed<HistoryPostingRow>
   }
 }
 
+/** Store-and-forward rows of transactions. */
 export function historySafQuery(txnIds: string[]): Typed<SafListRow> {
   return { text: `${SAF_SELECT} WHERE s.txn_id = ANY($1::text[]) ORDER BY s.id`, values: [txnIds] }
 }
@@ -299,6 +306,7 @@ export function histories(
   })
 }
 
+/** One wrapped key. */
 export function keyBlockQuery(name: string): Typed<{ block: string }> {
   return { text: 'SELECT block FROM key_block WHERE name = $1', values: [name] }
 }

@@ -1,5 +1,5 @@
-// Undoing and forwarding, on a real PostgreSQL: reversals of every kind, intents and their outcomes, recovery, and
-// store-and-forward.
+// Undoing and forwarding, on a real PostgreSQL: reversals of every kind, intents and their
+// outcomes, recovery, and store-and-forward.
 import t from 'tap'
 import type { Test } from 'tap'
 import {
@@ -101,7 +101,7 @@ check('a partial reversal releases exactly the difference', async (t, url, journ
   t.same(await usedOn(url, BUSINESS_DATE), { used: 6_000, times: 1 })
   const full = await journal.reverse(reverseRequest(request.facts.businessKey))
   t.equal(full.outcome, 'already')
-  t.same((await journal.authorize(request)).answer, answer, 'the rest stands, and so does the answer')
+  t.same((await journal.authorize(request)).answer, answer, 'the rest stands')
 })
 
 check('a reversal before its original is remembered, and the late original is declined', async (t, url, journal) => {
@@ -134,7 +134,10 @@ check('reversal and late original in one group end the same way', async (t, url,
 check('an intent whose reversal came first is answered, so that nothing is sent', async (t, url, journal) => {
   const intent = intentRequest()
   await journal.reverse(reverseRequest(intent.facts.businessKey))
-  t.match(await journal.intend(intent), { occurrence: 'replay', answer: { reason: 'reversed_before' } })
+  t.match(await journal.intend(intent), {
+    occurrence: 'replay',
+    answer: { reason: 'reversed_before' },
+  })
   t.equal(await journal.recover(1), 0)
   t.equal(await count(url, 'saf'), 0)
 })
@@ -222,7 +225,10 @@ check('a reversal that meets an open intent waits for its outcome', async (t, ur
   t.match(await journal.conclude(outcome(intent.facts.id)), { applied: false, state: 'reversed' })
   t.equal(await count(url, 'posting WHERE txn_id IS NOT NULL'), 0)
   t.match(await journal.dueSaf('visa', Date.now() + 1, 10), [{ cause: 'terminal_request' }])
-  t.match(await journal.intend(intent), { occurrence: 'replay', answer: { reason: 'reversed_before' } })
+  t.match(await journal.intend(intent), {
+    occurrence: 'replay',
+    answer: { reason: 'reversed_before' },
+  })
 })
 
 check('a waiting reversal needs nothing when the outcome is a decline', async (t, url, journal) => {

@@ -1,16 +1,19 @@
 /**
- * The writing side of the PostgreSQL journal: runs a batch of requests as one transaction and knows what became of it.
+ * The writing side of the PostgreSQL journal: runs a batch of requests as one transaction and knows
+ * what became of it.
  *
- * Called by the grouper of `postgres.ts`, one batch at a time. A batch is two round trips: BEGIN with the read, then the
- * write with COMMIT. What can go wrong, and what follows:
+ * Called by the grouper of `postgres.ts`, one batch at a time. A batch is two round trips: BEGIN
+ * with the read, then the write with COMMIT. What can go wrong, and what follows:
  *
  *   before the write was sent      nothing happened: again, until the requests are too old
- *   the database refuses rows      rolled back: each request by itself, so that one bad row fails alone
+ *   the database refuses rows      rolled back: each request by itself, a bad row fails alone
  *   another writer was in the way  rolled back: read and decide again
- *   lost after the write was sent  unknown: this writer's mark, set in the same commit, is read under lock. There: done.
- *                                  Not there: again. Cannot be read: reject with outcomeUnknown.
+ *   lost after the write was sent  unknown: this writer's mark, set in the same commit, is read
+ *                                  under lock. There: done. Not there: again. Cannot be read:
+ *                                  reject with outcomeUnknown.
  *
- * It must never answer a request whose commit is not known, and never repeat a group whose absence is not proven.
+ * It must never answer a request whose commit is not known, and never repeat a group whose absence
+ * is not proven.
  */
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
@@ -138,7 +141,10 @@ export class Writer {
     return { group, settlements, deferred }
   }
 
-  /** What must be there before the one write statement: role accounts that were never used, late originals. */
+  /**
+   * What must be there before the one write statement: role accounts that were never used, late
+   * originals.
+   */
   async #prepare(group: Group): Promise<void> {
     const { codes, currencies } = rolesNeeded(group, (key) => this.#roles.has(key))
     if (codes.length > 0) {
@@ -156,7 +162,9 @@ export class Writer {
     if (refills.length > 0) await this.connection.send(refills, QUERY_TIMEOUT_MS)
   }
 
-  /** The write and its COMMIT; from the moment they are sent, a lost connection leaves a question. */
+  /**
+   * The write and its COMMIT; from the moment they are sent, a lost connection leaves a question.
+   */
   async #write(decided: Decided): Promise<Attempt> {
     const { group } = decided
     this.#mark += 1
@@ -173,7 +181,8 @@ export class Writer {
         return { end: 'again', why: 'the transaction was rolled back' }
       }
     } catch (error) {
-      if (error instanceof StaleRead || troubleOf(error) !== 'lost') return await this.#undone(error)
+      const lost = !(error instanceof StaleRead) && troubleOf(error) === 'lost'
+      if (!lost) return await this.#undone(error)
       this.connection.drop()
       const found = await this.#findMark()
       if (found !== 'there') return { end: found, why: troubleText(error) }
@@ -183,8 +192,9 @@ export class Writer {
   }
 
   /**
-   * Looks for the mark of the group whose COMMIT got no answer. The lock waits for the end of the old transaction, whose
-   * server process may not have noticed yet that we are gone; the raised fence stops it when it has not begun to write.
+   * Looks for the mark of the group whose COMMIT got no answer. The lock waits for the end of the
+   * old transaction, whose server process may not have noticed yet that we are gone; the raised
+   * fence stops it when it has not begun to write.
    */
   async #findMark(): Promise<'there' | 'absent' | 'unknown'> {
     const until = this.#clock.monotonicMs() + RESOLVE_MS_MAX
