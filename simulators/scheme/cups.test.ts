@@ -489,5 +489,9 @@ void t.test(
     test.strictSame(await inbound.next(), first, 'and so is one that is asked for later')
     acknowledge()
     await later
+
+    await world.simulator.stop()
+    const signOff = read(await inbound.next())
+    test.match(signOff, { mti: '0820', fields: { 70: '002', 100: '10010001' } })
   },
 )

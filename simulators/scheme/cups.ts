@@ -12,7 +12,7 @@
 // because they are matched by DE7, DE11 and DE33 and never by socket.
 
 import { toHex } from '../../hsm/algorithms/bytes.ts'
-import type { Clock, Timer } from '../../switch/runtime/clock.ts'
+import { type Clock, type Timer, wait } from '../../switch/runtime/clock.ts'
 import type { Random } from '../../switch/runtime/random.ts'
 import type { IssuerBook } from '../book.ts'
 import { beijing } from '../calendar.ts'
@@ -51,6 +51,7 @@ export interface AnswerSink {
 const IDLE_MS = 30_000 // below the 60 s that members are known to send at
 const NETWORK_ANSWER_MS = 5_000
 const KEY_ATTEMPTS_MAX = 5
+const SIGN_OFF_MS = 100 // for our sign-off to leave; its answer is not needed
 const REDIAL_MS_MIN = 500
 const REDIAL_MS_MAX = 15_000
 const IDLE_FRAME = Uint8Array.of(0x30, 0x30, 0x30, 0x30)
@@ -105,7 +106,10 @@ export class CupsSimulator {
     this.#idle?.cancel()
     this.#dialTimer?.cancel()
     this.#offered?.timer.cancel()
-    if (this.#ownReady && this.#own !== null) this.#request(this.#own, '0820', this.#network('002'))
+    if (this.#ownReady && this.#own !== null) {
+      this.#request(this.#own, '0820', this.#network('002'))
+      await wait(this.#options.clock, SIGN_OFF_MS) // closing at once would throw it away
+    }
     this.#own?.close('stopping')
     await this.#listening?.close()
   }
