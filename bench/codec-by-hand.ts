@@ -38,7 +38,7 @@ function number(frame: Buffer, start: number, end: number): number {
 
 /** Offsets after DE2 are counted from its end, until DE32 is reached, and so on. */
 function findAscii(frame: Buffer): boolean {
-  if (frame[4] !== 0x72 || frame[8] !== 0xa8 - 0 && frame[8] === 0) return false
+  if (frame[0] !== 0x30 || frame[4] !== 0x72) return false // MTI 0..., bitmap as expected
   let at = 12
   START[2] = at + 2
   at += 2 + two(frame, at)
@@ -210,7 +210,7 @@ export const handBcd: ByHand = {
       out[row[0]] = digitsText.substring(from, from + row[1])
       at += (row[1] + 1) & ~1
     }
-    const all = (frame as Buffer & Latin1).latin1Slice(START[37]!, START[52])
+    const all = (frame as Buffer & Latin1).latin1Slice(START[37]!, START[52]!)
     for (let i = 0; i < BCD_TEXT.length; i++) {
       const row = BCD_TEXT[i]!
       const from = START[row[0]]! - START[37]!

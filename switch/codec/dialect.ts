@@ -42,21 +42,18 @@ export const CHECK = {
 } as const
 
 /**
- * Columns of Dialect.rows, which holds what walk() needs of a field side by side: eight numbers from
- * `field * ROW` on.
+ * Dialect.rows holds what walk() needs of a field in two numbers, from `field * 2` on:
+ *
+ *   flags: bits 0-1 shape, 2-5 check, 6-8 prefix, 9-11 bytes of prefix, 12-14 form, 15-16 unit, 17-19 run
+ *   sizes: bits 0-13 largest count, 14-29 bytes of a fixed value
  */
-export const ROW = 8
-export const COLUMN = {
-  shape: 0, // 0 unknown, 1 fixed, 2 with a length prefix
-  check: 1,
-  countMax: 2,
-  fixedBytes: 3,
-  prefix: 4,
-  prefixBytes: 5,
-  form: 6,
-  prefixUnit: 7,
+export const FLAG = {
+  shape: 3, checkAt: 2, prefixAt: 6, prefixBytesAt: 9, formAt: 12, unitAt: 15, runAt: 17, countMask: 16383,
+  fixedBytesAt: 14,
 } as const
 export const SHAPE = { unknown: 0, fixed: 1, variable: 2 } as const
+/** Neighbours of one run are checked for digits in one go, length prefixes between them included. */
+export const RUN = { none: 0, ascii: 1, ebcdic: 2, bcd: 3 } as const
 
 export const PREFIX = { none: 0, ascii: 1, ebcdic: 2, bcd: 3, binary: 4 } as const
 export const UNIT = { digits: 0, bytes: 1, bytesOrDigits: 2 } as const
@@ -78,7 +75,7 @@ export class Dialect {
   /** Whether text of this dialect is EBCDIC. */
   readonly ebcdic: boolean
   readonly fieldMax: number
-  /** What walk() reads: COLUMN says what stands where. The arrays below hold the same by property. */
+  /** What walk() reads: FLAG says what stands where. The arrays below hold the same by property. */
   readonly rows: Int32Array
   /** 1 when the dialect has the field. */
   readonly known: Uint8Array
@@ -108,7 +105,7 @@ export class Dialect {
     this.bitmapCount = spec.bitmap.count
     this.ebcdic = spec.defaults.text === 'ebcdic'
     this.fieldMax = spec.bitmap.count * 64
-    this.rows = new Int32Array((FIELD_MAX + 1) * ROW)
+    this.rows = new Int32Array((FIELD_MAX + 1) * 2)
     this.known = new Uint8Array(FIELD_MAX + 1)
     this.form = new Uint8Array(FIELD_MAX + 1)
     this.check = new Uint8Array(FIELD_MAX + 1)
@@ -198,15 +195,28 @@ function compileField(dialect: Dialect, spec: DialectSpec, field: number, row: F
 
 function fillRow(dialect: Dialect, field: number): void {
   if (dialect.known[field] === 0) return
-  const row = dialect.rows.subarray(field * ROW, field * ROW + ROW)
-  row[COLUMN.shape] = dialect.prefix[field] === PREFIX.none ? SHAPE.fixed : SHAPE.variable
-  row[COLUMN.check] = dialect.check[field]!
-  row[COLUMN.countMax] = dialect.countMax[field]!
-  row[COLUMN.fixedBytes] = dialect.fixedBytes[field]!
-  row[COLUMN.prefix] = dialect.prefix[field]!
-  row[COLUMN.prefixBytes] = dialect.prefixBytes[field]!
-  row[COLUMN.form] = dialect.form[field]!
-  row[COLUMN.prefixUnit] = dialect.prefixUnit[field]!
+  const prefix = dialect.prefix[field]!
+  dialect.rows[field * 2] = (prefix === PREFIX.none ? SHAPE.fixed : SHAPE.variable) |
+    (dialect.check[field]! << FLAG.checkAt) | (prefix << FLAG.prefixAt) |
+    (dialect.prefixBytes[field]! << FLAG.prefixBytesAt) | (dialect.form[field]! << FLAG.formAt) |
+    (dialect.prefixUnit[field]! << FLAG.unitAt) | (runOf(dialect, field) << FLAG.runAt)
+  dialect.rows[field * 2 + 1] = dialect.countMax[field]! | (dialect.fixedBytes[field]! << FLAG.fixedBytesAt)
+}
+
+/** Digits whose length prefix, if any, is written in the same digits. */
+function runOf(dialect: Dialect, field: number): number {
+  const prefix = dialect.prefix[field]!
+  const alike = (coding: number): boolean => prefix === PREFIX.none || prefix === coding
+  switch (dialect.check[field]!) {
+    case CHECK.asciiDigits:
+      return alike(PREFIX.ascii) ? RUN.ascii : RUN.none
+    case CHECK.ebcdicDigits:
+      return alike(PREFIX.ebcdic) ? RUN.ebcdic : RUN.none
+    case CHECK.bcdDigits:
+      return alike(PREFIX.bcd) ? RUN.bcd : RUN.none
+    default:
+      return RUN.none
+  }
 }
 
 function defaultCoding(spec: DialectSpec, row: FieldSpec): ValueCoding {

@@ -8,7 +8,7 @@
  * made when asked for. A field that is not there reads as an empty string, no bytes, or -1. It must
  * never appear in a log: it shows everything.
  */
-import { CHECK, FIELD_MAX, FORM } from './dialect.ts'
+import { CHECK, FIELD_MAX, FORM, PREFIX } from './dialect.ts'
 import type { Dialect } from './dialect.ts'
 import { HEX_VALUE, HEX_VALUE_EBCDIC } from './codings/tables.ts'
 import { HEX_MARK, SCRATCH_CHARACTERS, scratchText, writeText } from './text.ts'
@@ -26,10 +26,9 @@ let nothing: Dialect | null = null
 /** Columns of View.places. */
 export const PLACE = 4
 export const AT = {
-  start: 0, // offset of the field with its length prefix
-  valueStart: 1,
-  valueEnd: 2,
-  count: 3, // units of the value: digits, characters or bytes, as the dialect counts the field
+  valueStart: 0,
+  valueEnd: 1,
+  count: 2, // units of a variable value: digits, characters or bytes, as the dialect counts the field
 } as const
 
 export class View {
@@ -47,7 +46,7 @@ export class View {
   bitmapCount: number
   /** Thirty-two fields per entry; the top bit of entry 0 is field 1. */
   readonly bits: Int32Array
-  /** Four numbers from `field * PLACE` on: see AT. Valid only where the field's bit is set. */
+  /** From `field * PLACE` on: see AT. Valid only where the field's bit is set. */
   readonly places: Int32Array
 
   constructor(dialect?: Dialect) {
@@ -99,7 +98,7 @@ export class View {
 
   /** Offset of the field with its length prefix; -1 when it is not there. */
   fieldStart(field: number): number {
-    return this.has(field) ? this.places[field * PLACE + AT.start]! : -1
+    return this.has(field) ? this.places[field * PLACE]! - this.dialect.prefixBytes[field]! : -1
   }
 
   /** Offset of the value, after the length prefix; -1 when it is not there. */
@@ -114,7 +113,7 @@ export class View {
 
   /** Units of the value as the dialect counts the field; 0 when it is not there. */
   count(field: number): number {
-    return this.has(field) ? this.places[field * PLACE + AT.count]! : 0
+    return this.has(field) ? this.#count(field) : 0
   }
 
   /** The header that belongs to the dialect; no bytes when there is none. */
@@ -188,10 +187,15 @@ export class View {
     }
   }
 
+  #count(field: number): number {
+    if (this.dialect.prefix[field] === PREFIX.none) return this.dialect.countMax[field]!
+    return this.places[field * PLACE + AT.count]!
+  }
+
   #write(field: number, to: number): number {
     return writeText(
       this.dialect, field, this.frame, this.places[field * PLACE + AT.valueStart]!, this.places[field * PLACE + AT.valueEnd]!,
-      this.places[field * PLACE + AT.count]!, to,
+      this.#count(field), to,
     )
   }
 
@@ -204,7 +208,7 @@ export class View {
     const check = this.dialect.check[field]!
     const start = this.places[field * PLACE + AT.valueStart]!
     const stop = this.places[field * PLACE + AT.valueEnd]!
-    const count = this.places[field * PLACE + AT.count]!
+    const count = this.#count(field)
     if (count > 15 || count === 0) return -1
     const frame = this.frame
     let value = 0

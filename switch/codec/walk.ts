@@ -6,7 +6,7 @@
  *
  * ISO 8583:1987 clause 4.4 (MTI, bitmaps, fields in ascending order).
  */
-import { CHECK, COLUMN, FORM, PREFIX, ROW, SHAPE, UNIT, bytesOf } from './dialect.ts'
+import { CHECK, FLAG, FORM, PREFIX, RUN, SHAPE, UNIT, bytesOf } from './dialect.ts'
 import type { Dialect } from './dialect.ts'
 import type { Fault } from './fault.ts'
 import { AT, PLACE } from './view.ts'
@@ -14,6 +14,48 @@ import type { View } from './view.ts'
 import {
   BCD_BAD, BCD_VALUE, EBCDIC_TO_ASCII, HEX_VALUE, HEX_VALUE_EBCDIC,
 } from './codings/tables.ts'
+
+// Imported values under local names: the engine takes a local constant for a constant, and an
+// imported one for a variable that it loads again each time (measured: walk() takes a quarter less).
+const CHECK_EBCDIC = CHECK.ebcdic
+const CHECK_ASCII_DIGITS = CHECK.asciiDigits
+const CHECK_EBCDIC_DIGITS = CHECK.ebcdicDigits
+const CHECK_BCD_DIGITS = CHECK.bcdDigits
+const CHECK_SIGN_ASCII = CHECK.signAscii
+const CHECK_SIGN_EBCDIC = CHECK.signEbcdic
+const CHECK_SIGN_BCD = CHECK.signBcd
+const CHECK_HEX_ASCII = CHECK.hexAscii
+const CHECK_HEX_EBCDIC = CHECK.hexEbcdic
+const FORM_CHARACTERS = FORM.characters
+const FORM_BCD_LEFT = FORM.bcdLeft
+const FORM_BCD_RIGHT = FORM.bcdRight
+const PREFIX_ASCII = PREFIX.ascii
+const PREFIX_EBCDIC = PREFIX.ebcdic
+const PREFIX_BINARY = PREFIX.binary
+const UNIT_DIGITS = UNIT.digits
+const UNIT_BYTES_OR_DIGITS = UNIT.bytesOrDigits
+const FLAG_SHAPE = FLAG.shape
+const FLAG_CHECK_AT = FLAG.checkAt
+const FLAG_PREFIX_AT = FLAG.prefixAt
+const FLAG_PREFIX_BYTES_AT = FLAG.prefixBytesAt
+const FLAG_FORM_AT = FLAG.formAt
+const FLAG_UNIT_AT = FLAG.unitAt
+const FLAG_RUN_AT = FLAG.runAt
+const FLAG_COUNT_MASK = FLAG.countMask
+const FLAG_FIXED_BYTES_AT = FLAG.fixedBytesAt
+const SHAPE_UNKNOWN = SHAPE.unknown
+const SHAPE_FIXED = SHAPE.fixed
+const RUN_NONE = RUN.none
+const RUN_EBCDIC = RUN.ebcdic
+const RUN_BCD = RUN.bcd
+const AT_VALUE_END = AT.valueEnd
+const AT_COUNT = AT.count
+const STRIDE = PLACE
+const BAD_BCD = BCD_BAD
+const VALUE_BCD = BCD_VALUE
+const TO_ASCII = EBCDIC_TO_ASCII
+const VALUE_HEX_EBCDIC = HEX_VALUE_EBCDIC
+const VALUE_HEX = HEX_VALUE
 
 /**
  * Fills `view` with the positions of the message in frame[start, end) and returns true; or fills
@@ -92,7 +134,11 @@ function walkMessage(
   return walkFields(dialect, frame, at, end, view, fault)
 }
 
-/** Records every announced field from `start` on, in ascending order. */
+/**
+ * Records every announced field from `start` on, in ascending order. Numbers that stand side by side
+ * are checked for digits in one run, at the latest before any other fault is reported, so that the
+ * first wrong byte is the one that is named.
+ */
 function walkFields(
   dialect: Dialect, frame: Uint8Array, start: number, end: number, view: View, fault: Fault,
 ): boolean {
@@ -100,66 +146,99 @@ function walkFields(
   const places = view.places
   const bits = view.bits
   let at = start
+  let run: number = RUN_NONE
+  let runStart = start
   for (let index = 0; index < bits.length; index++) {
     let word = bits[index]!
     while (word !== 0) {
       const bit = Math.clz32(word)
       word &= ~(0x80000000 >>> bit)
       const field = index * 32 + bit + 1
-      const row = field * ROW
-      let count = rows[row + COLUMN.countMax]!
-      let bytes = rows[row + COLUMN.fixedBytes]!
+      const flags = rows[field * 2]!
+      const sizes = rows[field * 2 + 1]!
+      let count = sizes & FLAG_COUNT_MASK
       let value = at
-      const shape = rows[row]!
-      if (shape !== SHAPE.fixed) {
-        if (shape === SHAPE.unknown) return fault.refuse('field_not_in_dialect', field, at)
-        count = readCount(dialect, rows, row, frame, at, end, field, fault)
-        if (count < 0) return false
-        value += rows[row + COLUMN.prefixBytes]!
-        const form = rows[row + COLUMN.form]!
-        bytes = form === FORM.characters ? count : bytesOf(form, count)
+      let stop = at + (sizes >> FLAG_FIXED_BYTES_AT)
+      if ((flags & FLAG_SHAPE) !== SHAPE_FIXED) {
+        count = readCount(flags, count, frame, at, end, field, fault)
+        if (count < dialect.countMin[field]!) {
+          if (!checkRun(run, frame, runStart, at, view, fault)) return false
+          return count < 0 ? false : fault.refuse('length_under_min', field, at)
+        }
+        value += (flags >> FLAG_PREFIX_BYTES_AT) & 7
+        const form = (flags >> FLAG_FORM_AT) & 7
+        stop = value + (form === FORM_CHARACTERS ? count : bytesOf(form, count))
+        places[field * STRIDE + AT_COUNT] = count
       }
-      const stop = value + bytes
-      if (stop > end) return fault.refuse('field_truncated', field, end)
-      const place = field * PLACE
-      places[place] = at
-      places[place + AT.valueStart] = value
-      places[place + AT.valueEnd] = stop
-      places[place + AT.count] = count
-      const check = rows[row + COLUMN.check]!
-      if (check > CHECK.ebcdic && check !== CHECK.bcdNibbles) {
-        const wrong = check === CHECK.asciiDigits ? notDigits(frame, value, stop, 0x30)
-          : check === CHECK.bcdDigits && (count & 1) === 0 ? notPacked(frame, value, stop)
-          : 0
-        if (wrong > 0) return fault.refuse('not_digits', field, wrong)
-        if (wrong === 0 && !checkValue(dialect, frame, value, stop, field, count, fault)) return false
+      if (stop > end) {
+        return checkRun(run, frame, runStart, at, view, fault) && fault.refuse('field_truncated', field, end)
       }
+      places[field * STRIDE] = value
+      places[field * STRIDE + AT_VALUE_END] = stop
+      let next = (flags >> FLAG_RUN_AT) & 7
+      // An odd count in BCD has a pad, which is no digit of the number: it is checked by itself.
+      if (next === RUN_BCD && (count & 1) === 1) next = RUN_NONE
+      if (next !== run) {
+        if (run !== RUN_NONE && !checkRun(run, frame, runStart, at, view, fault)) return false
+        run = next
+        runStart = value
+      }
+      const check = (flags >> FLAG_CHECK_AT) & 15
+      if (next === RUN_NONE && check > CHECK_EBCDIC &&
+        !checkValue(dialect, check, frame, value, stop, field, count, fault)) return false
       at = stop
     }
   }
+  if (!checkRun(run, frame, runStart, at, view, fault)) return false
   return at === end || fault.refuse('trailing_bytes', 0, at)
+}
+
+/** Whether frame[start, stop) holds nothing but digits of the run's coding; else the fault names the field. */
+function checkRun(
+  run: number, frame: Uint8Array, start: number, stop: number, view: View, fault: Fault,
+): boolean {
+  if (run === RUN_NONE) return true
+  const wrong = run === RUN_BCD ? notPacked(frame, start, stop)
+    : notDigits(frame, start, stop, run === RUN_EBCDIC ? 0xf0 : 0x30)
+  return wrong < 0 || fault.refuse('not_digits', fieldAt(view, wrong), wrong)
+}
+
+/** The field whose value holds that offset: the first in ascending order, so none of an older message. */
+function fieldAt(view: View, offset: number): number {
+  for (let field = 2; field <= view.bits.length * 32; field++) {
+    if (view.has(field) && offset < view.places[field * STRIDE + AT_VALUE_END]!) return field
+  }
+  return 0
 }
 
 /** Offset of the first byte that is no digit, -1 when all are. (Offset 0 is the MTI's.) */
 function notDigits(frame: Uint8Array, start: number, stop: number, zero: number): number {
+  let bad = 0
   for (let at = start; at < stop; at++) {
     const digit = frame[at]! - zero
-    if (digit < 0 || digit > 9) return at
+    bad |= digit | (9 - digit)
   }
-  return -1
+  if (bad >= 0) return -1
+  let at = start
+  while (frame[at]! >= zero && frame[at]! <= zero + 9) at++
+  return at
 }
 
 /** Offset of the first byte with a nibble above 9, -1 when there is none. */
 function notPacked(frame: Uint8Array, start: number, stop: number): number {
-  for (let at = start; at < stop; at++) if (BCD_BAD[frame[at]!] === 1) return at
-  return -1
+  let bad = 0
+  for (let at = start; at < stop; at++) bad |= BAD_BCD[frame[at]!]!
+  if (bad === 0) return -1
+  let at = start
+  while (BAD_BCD[frame[at]!] === 0) at++
+  return at
 }
 
 /** The MTI as a number, -1 when it is not four decimal digits. */
 function readMti(dialect: Dialect, frame: Uint8Array, at: number): number {
   if (dialect.mtiBytes === 2) {
-    const high = BCD_VALUE[frame[at]!]!
-    const low = BCD_VALUE[frame[at + 1]!]!
+    const high = VALUE_BCD[frame[at]!]!
+    const low = VALUE_BCD[frame[at + 1]!]!
     return high > 99 || low > 99 ? -1 : high * 100 + low
   }
   return readDigits(frame, at, 4, dialect.mtiCoding === 'ebcdic' ? 0xf0 : 0x30)
@@ -223,7 +302,7 @@ function readBitmap(
       (frame[at + 4]! << 24) | (frame[at + 5]! << 16) | (frame[at + 6]! << 8) | frame[at + 7]!
     return true
   }
-  const table = dialect.bitmapCoding === 'hex-ebcdic' ? HEX_VALUE_EBCDIC : HEX_VALUE
+  const table = dialect.bitmapCoding === 'hex-ebcdic' ? VALUE_HEX_EBCDIC : VALUE_HEX
   if (!isHex(frame, at, at + 16, table)) return false
   for (let word = 0; word < 2; word++) {
     let value = 0
@@ -235,61 +314,66 @@ function readBitmap(
 
 /** Reads a length prefix; returns the count in the field's own unit, -1 with the fault filled. */
 function readCount(
-  dialect: Dialect, rows: Int32Array, row: number, frame: Uint8Array, start: number, end: number,
-  field: number, fault: Fault,
+  flags: number, max: number, frame: Uint8Array, start: number, end: number, field: number,
+  fault: Fault,
 ): number {
-  const size = rows[row + COLUMN.prefixBytes]!
+  if ((flags & FLAG_SHAPE) === SHAPE_UNKNOWN) {
+    fault.refuse('field_not_in_dialect', field, start)
+    return -1
+  }
+  const size = (flags >> FLAG_PREFIX_BYTES_AT) & 7
   if (start + size > end) {
     fault.refuse('length_truncated', field, start)
     return -1
   }
-  let count = readPrefix(rows[row + COLUMN.prefix]!, frame, start, size)
-  const max = rows[row + COLUMN.countMax]!
-  if (count < 0) fault.refuse('length_not_decimal', field, start)
-  else {
-    const unit = rows[row + COLUMN.prefixUnit]!
-    if (unit !== UNIT.digits) count = inUnits(rows[row + COLUMN.form]!, unit, count, max)
-    if (count > max) fault.refuse('length_over_max', field, start)
-    else if (count < dialect.countMin[field]!) fault.refuse('length_under_min', field, start)
-    else return count
+  let count = readPrefix((flags >> FLAG_PREFIX_AT) & 7, frame, start, size)
+  if (count < 0) {
+    fault.refuse('length_not_decimal', field, start)
+    return -1
   }
+  const unit = (flags >> FLAG_UNIT_AT) & 3
+  if (unit !== UNIT_DIGITS) count = inUnits((flags >> FLAG_FORM_AT) & 7, unit, count, max)
+  if (count <= max) return count
+  fault.refuse('length_over_max', field, start)
   return -1
 }
 
 function readPrefix(coding: number, frame: Uint8Array, at: number, size: number): number {
-  if (coding === PREFIX.ascii) return readDigits(frame, at, size, 0x30)
-  if (coding === PREFIX.ebcdic) return readDigits(frame, at, size, 0xf0)
+  if (coding === PREFIX_ASCII) return readDigits(frame, at, size, 0x30)
+  if (coding === PREFIX_EBCDIC) return readDigits(frame, at, size, 0xf0)
   const first = frame[at]!
-  if (coding === PREFIX.binary) return size === 1 ? first : first * 256 + frame[at + 1]!
-  const high = BCD_VALUE[first]!
+  if (coding === PREFIX_BINARY) return size === 1 ? first : first * 256 + frame[at + 1]!
+  const high = VALUE_BCD[first]!
   if (size === 1) return high > 99 ? -1 : high
-  const low = BCD_VALUE[frame[at + 1]!]!
+  const low = VALUE_BCD[frame[at + 1]!]!
   return high > 99 || low > 99 ? -1 : high * 100 + low
 }
 
 /** A prefix that counts bytes, turned into digits where the field is counted in digits. */
 function inUnits(form: number, unit: number, length: number, max: number): number {
-  if (form !== FORM.bcdLeft && form !== FORM.bcdRight) return length
-  if (unit === UNIT.bytesOrDigits && length > (max + 1) >> 1) return length
+  if (form !== FORM_BCD_LEFT && form !== FORM_BCD_RIGHT) return length
+  if (unit === UNIT_BYTES_OR_DIGITS && length > (max + 1) >> 1) return length
   return length * 2
 }
 
 function checkValue(
-  dialect: Dialect, frame: Uint8Array, start: number, stop: number, field: number, count: number,
-  fault: Fault,
+  dialect: Dialect, check: number, frame: Uint8Array, start: number, stop: number, field: number,
+  count: number, fault: Fault,
 ): boolean {
-  switch (dialect.check[field]!) {
-    case CHECK.ebcdicDigits:
+  switch (check) {
+    case CHECK_ASCII_DIGITS:
+      return checkDigits(frame, start, stop, 0x30, field, fault)
+    case CHECK_EBCDIC_DIGITS:
       return checkDigits(frame, start, stop, 0xf0, field, fault)
-    case CHECK.bcdDigits:
+    case CHECK_BCD_DIGITS:
       return checkBcd(frame, start, stop, (count & 1) === 1, dialect.form[field]!, field, fault)
-    case CHECK.hexAscii:
-      return checkHex(frame, start, stop, HEX_VALUE, field, fault)
-    case CHECK.hexEbcdic:
-      return checkHex(frame, start, stop, HEX_VALUE_EBCDIC, field, fault)
-    case CHECK.signAscii:
-    case CHECK.signEbcdic:
-    case CHECK.signBcd:
+    case CHECK_HEX_ASCII:
+      return checkHex(frame, start, stop, VALUE_HEX, field, fault)
+    case CHECK_HEX_EBCDIC:
+      return checkHex(frame, start, stop, VALUE_HEX_EBCDIC, field, fault)
+    case CHECK_SIGN_ASCII:
+    case CHECK_SIGN_EBCDIC:
+    case CHECK_SIGN_BCD:
       return checkSigned(dialect, frame, start, stop, field, count, fault)
     default:
       return true
@@ -311,13 +395,13 @@ function checkBcd(
   let from = start
   let to = stop
   if (odd) {
-    const padAt = form === FORM.bcdLeft ? stop - 1 : start
+    const padAt = form === FORM_BCD_LEFT ? stop - 1 : start
     const byte = frame[padAt]!
-    const pad = form === FORM.bcdLeft ? byte & 15 : byte >> 4
-    const digit = form === FORM.bcdLeft ? byte >> 4 : byte & 15
+    const pad = form === FORM_BCD_LEFT ? byte & 15 : byte >> 4
+    const digit = form === FORM_BCD_LEFT ? byte >> 4 : byte & 15
     if (digit > 9) return fault.refuse('not_digits', field, padAt)
     if (pad !== 0 && pad !== 15) return fault.refuse('pad_not_valid', field, padAt)
-    if (form === FORM.bcdLeft) to--
+    if (form === FORM_BCD_LEFT) to--
     else from++
   }
   const wrong = notPacked(frame, from, to)
@@ -342,7 +426,7 @@ function isHex(frame: Uint8Array, start: number, stop: number, table: Uint8Array
     const value = table[byte]!
     if (value > 15) return false
     if (value < 10) continue
-    if (table === HEX_VALUE ? byte >= 0x61 : byte < 0xc0) lower = true
+    if (table === VALUE_HEX ? byte >= 0x61 : byte < 0xc0) lower = true
     else upper = true
   }
   return !(lower && upper)
@@ -354,10 +438,10 @@ function checkSigned(
 ): boolean {
   const check = dialect.check[field]!
   const byte = frame[start]!
-  const sign = check === CHECK.signEbcdic || dialect.ebcdic ? EBCDIC_TO_ASCII[byte]! : byte
+  const sign = check === CHECK_SIGN_EBCDIC || dialect.ebcdic ? TO_ASCII[byte]! : byte
   if (sign !== 0x43 && sign !== 0x44) return fault.refuse('sign_not_valid', field, start)
-  if (check === CHECK.signBcd) {
-    return checkBcd(frame, start + 1, stop, ((count - 1) & 1) === 1, FORM.bcdRight, field, fault)
+  if (check === CHECK_SIGN_BCD) {
+    return checkBcd(frame, start + 1, stop, ((count - 1) & 1) === 1, FORM_BCD_RIGHT, field, fault)
   }
-  return checkDigits(frame, start + 1, stop, check === CHECK.signEbcdic ? 0xf0 : 0x30, field, fault)
+  return checkDigits(frame, start + 1, stop, check === CHECK_SIGN_EBCDIC ? 0xf0 : 0x30, field, fault)
 }
