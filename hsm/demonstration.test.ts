@@ -70,12 +70,13 @@ t.test('tokens are made once and found by every later start', async (t) => {
   t.equal(second.out, first.out, 'the same keys')
 })
 
-t.test('two first starts at the same time make the tokens once', async (t) => {
+t.test('three first starts at the same time make the tokens once and do not disturb each other', async (t) => {
   const home = join(homes, 'race')
-  const [one, two] = await Promise.all([start(home), start(home)])
+  const [one, two, three] = await Promise.all([start(home), start(home), start(home)])
   t.equal(one.status, 0, one.out)
   t.equal(two.status, 0, two.out)
-  t.equal(one.out, two.out)
+  t.equal(three.status, 0, three.out)
+  t.same([two.out, three.out], [one.out, one.out])
 })
 
 t.test('a first start that is killed leaves nothing that the next one trips over', async (t) => {

@@ -18,14 +18,12 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
-  linkSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
-  writeFileSync,
   writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
@@ -33,6 +31,7 @@ import { join } from 'node:path'
 import { systemClock, wait } from '../switch/runtime/clock.ts'
 import { systemRandom } from '../switch/runtime/random.ts'
 import { equalConstantTime, wipe } from './algorithms/bytes.ts'
+import { tryLock, unlock } from './pkcs11/file-lock.ts'
 import { closeTransport, openTransport } from './pkcs11/key-transport.ts'
 import type { KeyTransport } from './pkcs11/key-transport.ts'
 import { hasToken, initializeToken, prepareSoftHsm } from './pkcs11/provisioning.ts'
@@ -127,7 +126,7 @@ export async function provisionDemonstration(
     if (tokens === null) throw new DemonstrationFault('tokens were made but cannot be found')
     return tokens
   } finally {
-    rmSync(join(directory, LOCK_FILE), { force: true })
+    unlock(join(directory, LOCK_FILE))
   }
 }
 
@@ -268,7 +267,7 @@ function writeDurably(path: string, text: string): void {
   renameSync(temporary, path)
 }
 
-/** Takes the lock file; one whose process is gone is taken over. */
+/** Waits for the lock without holding the thread. */
 async function lock(directory: string): Promise<void> {
   const path = join(directory, LOCK_FILE)
   const until = systemClock.monotonicMs() + LOCK_WAIT_MS
@@ -279,36 +278,5 @@ async function lock(directory: string): Promise<void> {
       )
     }
     await wait(systemClock, LOCK_POLL_MS)
-  }
-}
-
-/** The lock appears with its holder's number in it, by linking a finished file into place. */
-function tryLock(path: string): boolean {
-  const own = `${path}.${process.pid}`
-  writeFileSync(own, String(process.pid), { mode: PRIVATE_FILE })
-  try {
-    linkSync(own, path)
-    return true
-  } catch {
-    if (existsSync(path) && !holderLives(path)) rmSync(path, { force: true })
-    return false
-  } finally {
-    rmSync(own, { force: true })
-  }
-}
-
-function holderLives(path: string): boolean {
-  let holder: number
-  try {
-    holder = Number(readFileSync(path, 'utf8'))
-  } catch {
-    return false // released in between
-  }
-  if (!Number.isInteger(holder) || holder <= 0) return false // not a lock of ours
-  try {
-    process.kill(holder, 0)
-    return true
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM'
   }
 }

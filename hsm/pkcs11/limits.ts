@@ -36,8 +36,14 @@ export const WORKER_RESTARTS_MAX = 5
 export const RESTART_WINDOW_MS = 60_000
 export const RESTART_PAUSE_MS = 10_000
 
+/** A thread waits this long for another process that opens a token, ms; opening takes about 10. */
+export const FILE_LOCK_WAIT_MS = 3_000
+
+/** How often it looks, ms. */
+export const FILE_LOCK_POLL_MS = 5
+
 /** A worker waits this long for another one that opens the token, ms; then that one has died. */
-export const OPEN_LOCK_WAIT_MS = 1_500
+export const OPEN_LOCK_WAIT_MS = 5_000
 
 /** Pause of a worker between attempts to open a token that failed, ms. */
 export const RECONNECT_PAUSE_MS = 250

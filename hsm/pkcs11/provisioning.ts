@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import pkcs11js from 'pkcs11js'
 
 import { useSoftHsmConfiguration } from './environment.ts'
+import { whileOpening } from './file-lock.ts'
 import { loadedModule, slotOf } from './session.ts'
 import { TokenFault, tokenFault } from './vendor-errors.ts'
 
@@ -37,6 +38,10 @@ export function prepareSoftHsm(directory: string): void {
 
 /** Whether the module has a token of this label. */
 export function hasToken(module: string, label: string): boolean {
+  return whileOpening(() => isPresent(module, label))
+}
+
+function isPresent(module: string, label: string): boolean {
   try {
     slotOf(loadedModule(module), label)
     return true
@@ -56,9 +61,18 @@ export function initializeToken(
   officerPin: string,
   userPin: string,
 ): void {
-  const pkcs11 = loadedModule(module)
+  whileOpening(() => initializeAlone(module, label, officerPin, userPin))
+}
+
+function initializeAlone(
+  module: string,
+  label: string,
+  officerPin: string,
+  userPin: string,
+): void {
   try {
-    const slot = hasToken(module, label) ? slotOf(pkcs11, label) : freeSlot(pkcs11)
+    const pkcs11 = loadedModule(module)
+    const slot = isPresent(module, label) ? slotOf(pkcs11, label) : freeSlot(pkcs11)
     pkcs11.C_InitToken(slot, officerPin, label)
     const flags = P.CKF_SERIAL_SESSION | P.CKF_RW_SESSION
     const session = pkcs11.C_OpenSession(slotOf(pkcs11, label), flags)

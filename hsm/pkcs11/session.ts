@@ -10,6 +10,7 @@
 import pkcs11js from 'pkcs11js'
 
 import { AlgorithmError } from '../algorithms/errors.ts'
+import { whileOpening } from './file-lock.ts'
 import { DerivationData } from './pointer.ts'
 import {
   CKR_CRYPTOKI_ALREADY_INITIALIZED,
@@ -141,6 +142,10 @@ export class TokenSession {
 
   /** Opens a session and logs in. Throws TokenFault: `pin` when the token refuses the PIN. */
   static open(address: TokenAddress): TokenSession {
+    return whileOpening(() => TokenSession.#openAlone(address))
+  }
+
+  static #openAlone(address: TokenAddress): TokenSession {
     try {
       const loaded = initialized(address.module, address.libraryParameters)
       const { module } = loaded

@@ -49,7 +49,6 @@ const PIN_CODES: ReadonlySet<number> = new Set([
   0x0a2, // CKR_PIN_LEN_RANGE
   0x0a3, // CKR_PIN_EXPIRED
   0x0a4, // CKR_PIN_LOCKED
-  0x102, // CKR_USER_PIN_NOT_INITIALIZED
 ])
 
 const KEY_USAGE_CODES: ReadonlySet<number> = new Set([
