@@ -181,7 +181,8 @@ export class WriterConnection {
       await client.query({
         text: `SELECT set_config('application_name', $1, false),
                  (SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-                  WHERE application_name = $1 AND pid <> pg_backend_pid())`,
+                  WHERE application_name = $1 AND datname = current_database()
+                    AND pid <> pg_backend_pid())`,
         values: [`${SESSION_NAME} ${this.#writer ?? ''}`],
       })
     } finally {

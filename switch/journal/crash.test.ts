@@ -23,6 +23,7 @@ import {
   token,
 } from './database-for-tests.ts'
 import { bareAnswer } from './group.ts'
+import { migrate } from './migrate.ts'
 import { JournalUnavailable } from './port.ts'
 import type { Journal } from './port.ts'
 
@@ -173,7 +174,7 @@ async function endWriter(url: string): Promise<number> {
   const ended = await sql(
     url,
     `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-     WHERE application_name ~ '^switchyard journal [0-9]+$'`,
+     WHERE datname = current_database() AND application_name ~ '^switchyard journal [0-9]+$'`,
   )
   return ended.length
 }
@@ -314,6 +315,24 @@ t.test('a COMMIT whose fate cannot be read is reported as unknown', async (t) =>
   t.equal((await journal.authorize(authorizeRequest())).answer.reason, 'approved', 'work goes on')
   t.same(await imbalance(url), [])
   await Promise.all([journal.close(), direct.close()])
+})
+
+t.test('a writer that comes back ends its own old session, not that of another database', async (t) => {
+  const { url, journal } = await newJournal(server)
+  const elsewhere = await server.newDatabase()
+  await migrate(elsewhere)
+  const other = journalOn(elsewhere) // number 1 there, as some writer here was
+  await other.note('none', []).catch(() => {})
+  const pidOf = `SELECT pid FROM pg_stat_activity WHERE datname = current_database()
+                 AND application_name ~ '^switchyard journal [0-9]+$'`
+  const before = await sql(elsewhere, pidOf)
+  await sql(url, 'ALTER TABLE journal_writer ALTER COLUMN writer RESTART WITH 1')
+  await journal.authorize(authorizeRequest())
+  await endWriter(url)
+  await journal.authorize(authorizeRequest())
+  t.equal(before.length, 1)
+  t.same(await sql(elsewhere, pidOf), before)
+  await Promise.all([journal.close(), other.close()])
 })
 
 t.test('a group held up by a lock is decided when the lock is gone', async (t) => {
