@@ -47,9 +47,12 @@ export interface Encoded {
   kind: FaultKind
 }
 
+/** Above this many digits the call into native code is quicker than a loop. */
+const LOOP_DIGITS_MAX = 32
+
 /** Encodes text at `at`; false with out.kind filled when the field cannot carry it. */
 export function encodeText(
-  dialect: Dialect, field: number, text: string, target: Uint8Array, at: number, out: Encoded,
+  dialect: Dialect, field: number, text: string, target: Buffer, at: number, out: Encoded,
   variant: WireVariant | undefined,
 ): boolean {
   const check = dialect.check[field]!
@@ -77,7 +80,7 @@ export function encodeText(
 
 /** Encodes the bytes of a value; false with out.kind filled when the field cannot carry them. */
 export function encodeBytes(
-  dialect: Dialect, field: number, bytes: Uint8Array, target: Uint8Array, at: number, out: Encoded,
+  dialect: Dialect, field: number, bytes: Uint8Array, target: Buffer, at: number, out: Encoded,
   variant: WireVariant | undefined,
 ): boolean {
   const form = dialect.form[field]!
@@ -98,7 +101,7 @@ export function encodeBytes(
 
 /** Writes a length prefix for `count`; the maximum was checked when the value was. */
 export function writePrefix(
-  dialect: Dialect, field: number, count: number, target: Uint8Array, start: number,
+  dialect: Dialect, field: number, count: number, target: Buffer, start: number,
 ): void {
   const size = dialect.prefixBytes[field]!
   const coding = dialect.prefix[field]!
@@ -125,7 +128,7 @@ function fail(out: Encoded, kind: FaultKind): false {
 
 /** Checks count and room; fills out.count. */
 function fits(
-  dialect: Dialect, field: number, count: number, bytes: number, target: Uint8Array, at: number,
+  dialect: Dialect, field: number, count: number, bytes: number, target: Buffer, at: number,
   out: Encoded,
 ): boolean {
   if (count > dialect.countMax[field]!) return fail(out, 'length_over_max')
@@ -138,7 +141,7 @@ function fits(
 }
 
 function encodeCharacters(
-  dialect: Dialect, field: number, text: string, fixed: boolean, target: Uint8Array, start: number,
+  dialect: Dialect, field: number, text: string, fixed: boolean, target: Buffer, start: number,
   out: Encoded,
 ): boolean {
   const count = fixed ? Math.max(text.length, dialect.countMax[field]!) : text.length
@@ -157,7 +160,7 @@ function encodeCharacters(
 }
 
 function encodeDigits(
-  dialect: Dialect, field: number, text: string, fixed: boolean, zero: number, target: Uint8Array,
+  dialect: Dialect, field: number, text: string, fixed: boolean, zero: number, target: Buffer,
   start: number, out: Encoded,
 ): boolean {
   const count = fixed ? Math.max(text.length, dialect.countMax[field]!) : text.length
@@ -174,7 +177,7 @@ function encodeDigits(
 }
 
 function encodeNibbles(
-  dialect: Dialect, field: number, text: string, fixed: boolean, target: Uint8Array, start: number,
+  dialect: Dialect, field: number, text: string, fixed: boolean, target: Buffer, start: number,
   out: Encoded, variant: WireVariant | undefined,
 ): boolean {
   const digitsOnly = dialect.check[field] === CHECK_BCD_DIGITS
@@ -218,7 +221,7 @@ function trackNibble(code: number): number {
 }
 
 function encodeSigned(
-  dialect: Dialect, field: number, text: string, target: Uint8Array, start: number, out: Encoded,
+  dialect: Dialect, field: number, text: string, target: Buffer, start: number, out: Encoded,
   variant: WireVariant | undefined,
 ): boolean {
   const count = dialect.countMax[field]!
@@ -255,7 +258,7 @@ function encodeSigned(
  * hexadecimal.
  */
 function encodeHex(
-  dialect: Dialect, field: number, text: string, offset: number, target: Uint8Array, start: number,
+  dialect: Dialect, field: number, text: string, offset: number, target: Buffer, start: number,
   out: Encoded, lower: boolean,
 ): boolean {
   const digits = text.length - offset
@@ -263,6 +266,12 @@ function encodeHex(
   const form = dialect.form[field]!
   const count = digits >> 1
   if (!fits(dialect, field, count, bytesOf(form, count), target, start, out)) return false
+  out.at = start + bytesOf(form, count)
+  if (form === FORM_CHARACTERS && digits > LOOP_DIGITS_MAX) {
+    // Stops at the first character that is no hexadecimal.
+    return target.write(offset === 0 ? text : text.slice(offset), start, 'hex') === count ||
+      fail(out, 'not_hex')
+  }
   const check = dialect.check[field]!
   let at = start
   for (let i = offset; i < text.length; i += 2) {
@@ -273,7 +282,6 @@ function encodeHex(
     if (form === FORM_HEX) at = hexPair(target, at, byte, check, lower)
     else target[at++] = byte
   }
-  out.at = at
   return true
 }
 
@@ -283,7 +291,7 @@ function nibbleAt(text: string, index: number): number {
 }
 
 function hexPair(
-  target: Uint8Array, at: number, byte: number, check: number, lower: boolean,
+  target: Buffer, at: number, byte: number, check: number, lower: boolean,
 ): number {
   const digits = lower ? DIGITS_LOWER : DIGITS_UPPER
   const high = digits[byte >> 4]!
@@ -299,7 +307,7 @@ function hexPair(
  * are checked.
  */
 function encodeTrackBytes(
-  dialect: Dialect, field: number, bytes: Uint8Array, target: Uint8Array, start: number,
+  dialect: Dialect, field: number, bytes: Uint8Array, target: Buffer, start: number,
     out: Encoded,
 ): boolean {
   if (dialect.check[field] !== CHECK_BCD_NIBBLES) return fail(out, 'not_digits')

@@ -64,12 +64,9 @@ export class MessageWriter {
   /** Encoded field (prefix and value) in #scratch. */
   readonly #starts: Int32Array
   readonly #ends: Int32Array
-  /**
-   * Offset of each field and of its value in the message that finish() produced; -1 when it is not
-   * in it.
-   */
+  /** Offset of each field in the message that finish() produced, for the fields of #produced. */
   readonly #positions: Int32Array
-  readonly #valuePositions: Int32Array
+  readonly #produced: Int32Array
   /** Fields set in #scratch, and fields taken from the forwarded message. */
   readonly #set: Int32Array
   readonly #kept: Int32Array
@@ -92,7 +89,7 @@ export class MessageWriter {
     this.#starts = new Int32Array(FIELDS_MAX + 1)
     this.#ends = new Int32Array(FIELDS_MAX + 1)
     this.#positions = new Int32Array(FIELDS_MAX + 1)
-    this.#valuePositions = new Int32Array(FIELDS_MAX + 1)
+    this.#produced = new Int32Array(FIELDS_MAX / 32)
     this.#set = new Int32Array(FIELDS_MAX / 32)
     this.#kept = new Int32Array(FIELDS_MAX / 32)
     this.#encoded = { at: 0, count: 0, kind: 'none' }
@@ -225,12 +222,14 @@ export class MessageWriter {
    * it.
    */
   positionOf(field: number): number {
-    return this.#positions[field] ?? -1
+    const word = this.#produced[(field - 1) >> 5] ?? 0
+    return ((word >>> (31 - ((field - 1) & 31))) & 1) === 1 ? this.#positions[field]! : -1
   }
 
   /** Offset of a field's value in the message that finish() produced; -1 when it is not in it. */
   valuePositionOf(field: number): number {
-    return this.#valuePositions[field] ?? -1
+    const start = this.positionOf(field)
+    return start < 0 ? -1 : start + this.#dialect.prefixBytes[field]!
   }
 
   /** The finished message in a buffer that the caller owns, or null with `fault` filled. */
@@ -245,7 +244,7 @@ export class MessageWriter {
       return null
     }
     const frame = Buffer.allocUnsafe(size)
-    frame.set(this.#header, 0)
+    if (this.#header.length > 0) frame.set(this.#header, 0)
     this.#writeMti(frame, this.#header.length)
     this.#writeBitmaps(frame, this.#header.length + dialect.mtiBytes, bitmapCount)
     this.#writeFields(frame, fieldsStart)
@@ -333,14 +332,14 @@ export class MessageWriter {
    * one go.
    */
   #writeFields(frame: Buffer, fieldsStart: number): void {
-    this.#positions.fill(-1)
-    this.#valuePositions.fill(-1)
+    this.#produced.fill(0)
     let source: Uint8Array = this.#scratch
     let from = 0
     let to = 0
     let at = fieldsStart
     for (let index = 0; index < 6; index++) {
       let word = this.#set[index]! | this.#kept[index]!
+      this.#produced[index] = word
       while (word !== 0) {
         const bit = Math.clz32(word)
         word &= ~(0x80000000 >>> bit)
@@ -356,7 +355,6 @@ export class MessageWriter {
         }
         to = stop
         this.#positions[field] = at + start - from
-        this.#valuePositions[field] = at + start - from + this.#dialect.prefixBytes[field]!
       }
     }
     copyRun(frame, at, source, from, to)
