@@ -13,7 +13,9 @@ import type { SwitchConfig, LinkConfig } from '../config/schema.ts'
 import { loadDialectSpec } from '../config/dialects.ts'
 import { parseMeaning } from '../config/meaning.ts'
 import { KeyCache } from '../hsm/key-directory.ts'
-import { findModule, SOFTHSM_PATHS, SOFTOKN_PATHS } from '../hsm/pkcs11/module-path.ts'
+import {
+  findModule, SOFTHSM_PATHS, softoknParameters, SOFTOKN_PATHS,
+} from '../hsm/pkcs11/module-path.ts'
 import { useSoftHsmConfiguration } from '../hsm/pkcs11/environment.ts'
 import { Pkcs11Hsm } from '../hsm/pkcs11/pkcs11-hsm.ts'
 import type { Hsm } from '../hsm/port.ts'
@@ -120,8 +122,14 @@ async function openToken(options: SwitchOptions, keys: KeyCache, meters: Meters)
   const module = findModule(isAbsolute(token.module) ? token.module : undefined, candidates)
   if (!module) throw new StartFailed(`no PKCS#11 module ${token.module}; run scripts/setup.sh`)
   const prefix = demonstration ? 'demo.' : ''
+  const nssDirectory = join(options.home, 'tokens', 'nss')
   return Pkcs11Hsm.open({
-    address: { module, tokenLabel: token.label, pin: pinOf(options) },
+    address: {
+      module,
+      tokenLabel: token.label,
+      pin: pinOf(options),
+      ...(token.module === 'nss' ? { libraryParameters: softoknParameters(nssDirectory) } : {}),
+    },
     directory: keys,
     clock: systemClock,
     kbpk: `${prefix}kbpk`,

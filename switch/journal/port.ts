@@ -202,6 +202,7 @@ export interface SafRow {
   sentStan: string
   sentTransmissionAt: string
   answer: StoredAnswer | null
+  releasedMinor: number | null // null: the whole amount is reversed; else the part that is
   // Filled on the first attempt and kept for repeats, so that a repeat carries the same key data:
   reversalStan: string
   reversalTransmissionAt: string
