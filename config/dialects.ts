@@ -4,8 +4,8 @@
  *
  * Called at start and by commands; with config/load.ts the only reader of configuration files.
  * Every mistake is reported with file and line, unknown keys included. It never fills in what a
- * file leaves out, and it passes `meaning` through without looking at it: that part belongs to the
- * pipeline.
+ * file leaves out. `meaning` replaces what the base means, `meaning_changes` changes single keys of
+ * it; loadDialect checks the result, loadDialectSpec passes it on without looking at it.
  */
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'
@@ -13,8 +13,11 @@ import { fileURLToPath } from 'node:url'
 import { LineCounter, isMap, isNode, isScalar, parseDocument } from 'yaml'
 import type { Document } from 'yaml'
 import { z } from 'zod'
+import { meaningSchema, type Meaning } from './meaning.ts'
 
 const BUILT_IN = fileURLToPath(new URL('./dialects', import.meta.url))
+/** Other forms of the built-in dialects, by name like any dialect but not listed among them. */
+const VARIANTS = path.join(BUILT_IN, 'variants')
 const NAME = /^[a-z0-9][a-z0-9-]*$/
 
 const coding =
@@ -75,6 +78,27 @@ const file = z.strictObject({
   meaning: z.unknown().exactOptional(),
 })
 
+/** The rows of a file by themselves, for the published schema; an overlay's rows are partial. */
+export const dialectFileSchema = z.strictObject({
+  ...file.shape,
+  ...z.strictObject({ ...file.shape }).pick({
+    description: true, mti: true, bitmap: true, header: true, defaults: true,
+  }).partial().shape,
+  fields: z.record(
+    z.string().regex(/^([2-9]|[1-9][0-9]|1[0-8][0-9]|19[0-2])$/),
+    field.partial().extend(overlayKeys(field.shape)).nullable(),
+  ).exactOptional(),
+  meaning: meaningSchema.exactOptional(),
+  meaning_changes: z.record(z.string(), z.unknown()).exactOptional(),
+})
+
+/** In an overlay every key may be `null`, which takes it away. */
+function overlayKeys(shape: Readonly<Record<string, z.ZodType>>): Record<string, z.ZodType> {
+  return Object.fromEntries(
+    Object.entries(shape).map(([key, type]) => [key, type.nullable().optional()]),
+  )
+}
+
 export type DialectFile = z.infer<typeof file>
 
 export interface DialectMistake {
@@ -119,13 +143,40 @@ export function dialectNames(directories: readonly string[] = []): string[] {
  * `extends:` chain laid over each other. Throws DialectFileError with every mistake found.
  */
 export function loadDialectSpec(name: string, directories: readonly string[] = []): DialectFile {
-  const layers = readLayers(name, [...directories, BUILT_IN])
+  return specOf(name, readLayers(name, searched(directories)))
+}
+
+export interface LoadedDialect {
+  readonly spec: DialectFile
+  readonly meaning: Meaning
+}
+
+/**
+ * The specification and what its messages mean, both checked. Throws DialectFileError with every
+ * mistake, its file and its line.
+ */
+export function loadDialect(name: string, directories: readonly string[] = []): LoadedDialect {
+  const layers = readLayers(name, searched(directories))
+  const spec = specOf(name, layers)
+  const checked = meaningSchema.safeParse(spec.meaning ?? {})
+  if (checked.success) return { spec, meaning: checked.data }
+  throw new DialectFileError(checked.error.issues.map((issue) => {
+    return locate(layers, { ...issue, path: ['meaning', ...issue.path] })
+  }))
+}
+
+function searched(directories: readonly string[]): string[] {
+  return [...directories, BUILT_IN, VARIANTS]
+}
+
+function specOf(name: string, layers: readonly Layer[]): DialectFile {
   const top = layers[0]!
   const rows: Rows = {}
   const merged: Record<string, unknown> = {}
   for (const layer of layers.toReversed()) {
     for (const [key, value] of Object.entries(layer.content)) {
       if (key === 'fields') overlayRows(rows, value)
+      else if (key === 'meaning_changes') merged['meaning'] = changed(merged['meaning'], value)
       else if (isRecord(merged[key]) && isRecord(value) && key !== 'meaning') {
         merged[key] = { ...merged[key], ...value }
       }
@@ -160,6 +211,17 @@ function overlayRows(rows: Rows, overlay: unknown): void {
       rows[number] = Object.fromEntries(merged)
     } else rows[number] = row as Record<string, unknown>
   }
+}
+
+/** A copy with the keys that `changes` names; `null` takes one away, a list is replaced whole. */
+function changed(base: unknown, changes: unknown): unknown {
+  if (!isRecord(changes)) return changes
+  const result: Record<string, unknown> = isRecord(base) ? { ...base } : {}
+  for (const [key, value] of Object.entries(changes)) {
+    if (value === null) delete result[key]
+    else result[key] = changed(result[key], value)
+  }
+  return result
 }
 
 /** The file and those it extends, the nearest first. */
@@ -245,13 +307,19 @@ function mapByText(layer: Layer, keys: readonly PropertyKey[]) {
 }
 
 function locate(layers: readonly Layer[], issue: z.core.$ZodIssue): DialectMistake {
-  const keys = issue.code === 'unrecognized_keys'
+  const at = issue.code === 'unrecognized_keys'
     ? [...issue.path, issue.keys[0] ?? '']
     : issue.path
   const text = issue.code === 'unrecognized_keys'
     ? `unknown key ${issue.keys.join(', ')}`
     : issue.message
-  const owner = layers.find((layer) => keyNode(layer, keys) !== undefined) ??
-    layers.find((layer) => keyNode(layer, keys.slice(0, -1)) !== undefined) ?? layers[0]!
-  return mistake(owner, keys, `${keys.map(String).join('.')}: ${text}`)
+  // What a layer says of the meaning stands under one of two keys.
+  const spellings = at[0] === 'meaning' ? [['meaning_changes', ...at.slice(1)], at] : [at]
+  for (let depth = at.length; depth > 1 || depth === at.length; depth--) {
+    for (const layer of layers) {
+      const keys = spellings.find((one) => keyNode(layer, one.slice(0, depth)) !== undefined)
+      if (keys !== undefined) return mistake(layer, keys, `${keys.map(String).join('.')}: ${text}`)
+    }
+  }
+  return mistake(layers[0]!, at, `${at.map(String).join('.')}: ${text}`)
 }

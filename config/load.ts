@@ -68,6 +68,14 @@ export function environment(): Environment {
   }
 }
 
+/**
+ * SWITCHYARD_CRASH_AT, `name:nth`: where a test wants this process to die
+ * (switch/runtime/crash-point.ts), or null.
+ */
+export function crashAt(): string | null {
+  return process.env['SWITCHYARD_CRASH_AT'] || null
+}
+
 /** The environment of a child process: ours, with these set. */
 export function childEnvironment(more: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
   return { ...process.env, ...more }

@@ -8,6 +8,7 @@
  */
 
 import { z } from 'zod'
+import { parseCondition, parsePart } from './conditions.ts'
 
 const fieldNumber = z.coerce.number().int().min(2).max(192)
 const mti = z.string().regex(/^[0-9]{4}$/)
@@ -57,18 +58,67 @@ const kindRow = z.strictObject({
   ]),
 })
 
+const fieldList = z.array(fieldNumber)
+/** Field number to the condition under which it must be there (config/conditions.ts). */
+const conditional = z.record(z.string().regex(/^[0-9]{1,3}$/), z.string())
+/** Who sends a message to whom; `either` where both sides may. */
+const direction = z.enum([
+  'acquirer_to_issuer', 'member_to_network', 'network_to_member', 'terminal_to_host', 'either',
+])
+
+/** What holds beside the rules of the MTI when `when` holds, e.g. for one processing code. */
+const messageCase = z.strictObject({
+  name: z.string(),
+  when: z.string(),
+  mandatory: fieldList.default([]),
+  conditional: conditional.default({}),
+  forbidden: fieldList.default([]),
+})
+
 const requestShape = z.strictObject({
-  mandatory: z.array(fieldNumber).default([]),
+  title: z.string().default(''), // what it is for, in a few words
+  direction: direction.default('either'),
+  mandatory: fieldList.default([]),
+  conditional: conditional.default({}),
+  forbidden: fieldList.default([]), // never there: a message with one of them is wrong
+  cases: z.array(messageCase).default([]),
   build: fieldItems.default({}), // how we make this request from a transaction
 })
 
 const replyShape = z.strictObject({
-  echo: z.array(fieldNumber), // copied from the request as they came
+  echo: fieldList, // copied from the request as they came
+  echoed: fieldList.default([]), // must come back exactly as they were sent
+  mandatory: fieldList.default([]),
+  conditional: conditional.default({}), // `request field 4` asks about the request
+  forbidden: fieldList.default([]),
   set: fieldItems.default({}), // then these, where they have a value
   approved: fieldItems.default({}), // and these when approved
+  /** Reason to response code where this answer differs from `response_codes`. */
+  codes: z.record(z.string(), z.string()).default({}),
 })
 
-export const meaningSchema = z.strictObject({
+/** Legal values of a field, or of some of its characters (`22:0-2`). */
+const legalValues = z.strictObject({
+  /** True: the list is not known to be complete; another value is not wrong. */
+  open: z.boolean().default(true),
+  codes: z.record(z.string(), z.string()), // value to what it means
+})
+
+/** Counts at which a field that is cut short may end, in the field's unit. */
+const legalCounts = z.strictObject({
+  open: z.boolean().default(true),
+  counts: z.array(z.number().int()),
+})
+
+const meaningObject = z.strictObject({
+  /** Conditions by name, for `conditional` and `when`; docs/reference/dialects explains them. */
+  conditions: z.record(z.string().regex(/^[a-z][a-z0-9_]*$/), z.string()).default({}),
+  /** Legal values by field or part of a field. */
+  values: z.record(z.string(), legalValues).default({}),
+  /** Legal counts by field. */
+  lengths: z.record(z.string().regex(/^[0-9]{1,3}$/), legalCounts).default({}),
+  /** Forms in use beside this one, and how to get them: name to text. */
+  variants: z.record(z.string(), z.string()).default({}),
   kinds: z.array(kindRow).default([]),
   /**
    * Fields that make the key under which an answer is matched with its request; the link adds MTI
@@ -91,8 +141,10 @@ export const meaningSchema = z.strictObject({
     .record(z.union([mti, z.literal('other')]), replyShape)
     .default({}),
   /** Canonical item to reader, read from a request of this dialect, beside the usual numbers of
-   * ISO 8583, e.g. `batch: 60`. */
-  read: z.record(z.string(), fieldNumber).default({}),
+   * ISO 8583: `batch: 60`, or some characters of a field, `localTime: '12:6-12'`. */
+  read: z.record(z.string(), z.union([fieldNumber, z.string()])).default({}),
+  /** How DE22 is written: three or four digits of 1987, or the twelve positions of 1993. */
+  entry_mode: z.enum(['iso87', 'iso93']).default('iso87'),
   /** Reason to response code; one code for every reason, checked for totality at start. */
   response_codes: z.record(z.string(), z.string()).default({}),
   /**
@@ -116,8 +168,50 @@ export const meaningSchema = z.strictObject({
   transmission_time: z.enum(['utc', 'local']).default('utc'), // what DE7 counts in
 })
 
+/** Checked when a dialect is read: conditions and parts of fields must be readable. */
+export const meaningSchema = meaningObject.superRefine((meaning, context) => {
+  const wrong = (path: PropertyKey[], message: string): void => {
+    context.addIssue({ code: 'custom', path, message })
+  }
+  for (const [path, text] of conditionsOf(meaning)) {
+    try {
+      parseCondition(text, meaning.conditions)
+    } catch (error) {
+      wrong(path, error instanceof Error ? error.message : 'is no condition')
+    }
+  }
+  for (const key of Object.keys(meaning.values)) {
+    if (parsePart(key) === null) wrong(['values', key], 'must be a field or FIELD:FROM-TO')
+  }
+})
+
+type Shaped = z.infer<typeof meaningObject>
+
+/** Every condition of a meaning with the path at which it stands. */
+function* conditionsOf(meaning: Shaped): Generator<readonly [PropertyKey[], string]> {
+  for (const [name, text] of Object.entries(meaning.conditions)) yield [['conditions', name], text]
+  for (const [mti, shape] of Object.entries(meaning.requests)) {
+    yield* conditionalsOf(['requests', mti], shape.conditional)
+    for (const [at, one] of shape.cases.entries()) {
+      yield [['requests', mti, 'cases', at, 'when'], one.when]
+      yield* conditionalsOf(['requests', mti, 'cases', at], one.conditional)
+    }
+  }
+  for (const [mti, shape] of Object.entries(meaning.replies)) {
+    yield* conditionalsOf(['replies', mti], shape.conditional)
+  }
+}
+
+function* conditionalsOf(
+  path: PropertyKey[], table: Readonly<Record<string, string>>,
+): Generator<readonly [PropertyKey[], string]> {
+  for (const [field, text] of Object.entries(table)) {
+    yield [[...path, 'conditional', field], text]
+  }
+}
+
 /** What a dialect's messages mean; see the schema for each key. */
-export type Meaning = z.infer<typeof meaningSchema>
+export type Meaning = z.infer<typeof meaningObject>
 
 /**
  * Checks the `meaning:` part of a dialect file; the error names the dialect and every wrong key.

@@ -149,6 +149,10 @@ export class NetworkMessages {
       rrn: (stan, wallMs) => yearDayHour(wallMs) + stan,
       local_time: (_stan, wallMs) => hourMinuteSecond(zoned(wallMs)),
       local_date: (_stan, wallMs) => monthDay(zoned(wallMs)),
+      local_date_time: (_stan, wallMs) => {
+        const at = zoned(wallMs)
+        return yearOf(at) + monthDay(at) + hourMinuteSecond(at)
+      },
     }
     return Object.entries(this.#network.fields).map(([field, name]) => {
       const item = constantItem(name) ?? items[name]
@@ -165,6 +169,11 @@ export function answerMti(requestMti: string): string {
   const number = Number(requestMti)
   const origin = number % 10
   return String(number - (origin & 1) + 10).padStart(4, '0')
+}
+
+/** Two digits, as DE12 of 1993 has them. */
+function yearOf(wallMs: number): string {
+  return String(new Date(wallMs).getUTCFullYear() % 100).padStart(2, '0')
 }
 
 function same(wallMs: number): number {

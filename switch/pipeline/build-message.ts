@@ -23,6 +23,7 @@ interface ReplyShape {
   echo: readonly number[]
   set: Fill
   approved: Fill
+  codes: Readonly<Record<string, string>>
 }
 
 /** Which fields of a message could not be built; the message is not sent. */
@@ -61,6 +62,7 @@ export class MessageBuilder {
         echo: shape.echo,
         set: fillOf(shape.set),
         approved: fillOf(shape.approved),
+        codes: shape.codes,
       })
     }
     this.#prepareCodes()
@@ -126,7 +128,8 @@ export class MessageBuilder {
     for (const field of shape?.echo ?? []) if (view.has(field)) writer.copy(view, field)
     if (shape) this.#fill(shape.set, txn, target)
     if (shape && isApproved(txn.answer.reason)) this.#fill(shape.approved, txn, target)
-    writer.setText(this.meaning.response_code_field, this.codeFor(txn.answer.reason))
+    const code = shape?.codes[txn.answer.reason] ?? this.codeFor(txn.answer.reason)
+    writer.setText(this.meaning.response_code_field, code)
     if (signed && this.macRule(view.mti)) this.#setMac()
     return this.#finish(mti)
   }
@@ -166,7 +169,9 @@ export class MessageBuilder {
 
 /** The response code with which a transaction was answered in its own dialect. */
 export function answerCodeOf(txn: Txn): string {
-  return txn.link.settings.meaning.response_codes[txn.answer.reason] ?? ''
+  const { replies, response_codes: codes } = txn.link.settings.meaning
+  const shape = replies[txn.message.view.mti] ?? replies['other']
+  return shape?.codes[txn.answer.reason] ?? codes[txn.answer.reason] ?? ''
 }
 
 function fillOf(table: Readonly<Record<string, string>>): Fill {

@@ -6,7 +6,10 @@
  * is one line here. Nothing in this file decides.
  */
 
+import { isApproved } from '../reasons.ts'
+import { agnsAnswerOfTlvs, agnsOfTlvs } from './agns-chip.ts'
 import type { Context, LinkProfile } from './context.ts'
+import { posDataCodeOf } from './entry-mode.ts'
 import type { Txn } from './txn.ts'
 
 /** A value for a field: text as contract `message encode` takes it, or bytes. */
@@ -34,6 +37,7 @@ export const ITEMS: Readonly<Record<string, Item>> = {
   pin_block: (txn) => txn.forwardPinBlock?.reveal() ?? null,
   icc: (txn) => txn.icc,
   icc_hex: (txn) => (txn.icc ? hex(txn.icc) : null),
+  icc_agns: (txn) => (txn.icc ? agnsOfTlvs(txn.icc) : null),
   icc_visa: (txn) => (txn.icc ? visaDataset(txn.icc) : null),
   // What and how much
   processing: (txn) => orNull(txn.processing),
@@ -41,6 +45,8 @@ export const ITEMS: Readonly<Record<string, Item>> = {
   currency: (txn) => orNull(txn.currency),
   entry_mode_3: (txn) => orNull(txn.entryMode.slice(0, 3)),
   entry_mode_4: (txn) => orNull(txn.entryMode.slice(0, 3).padEnd(txn.entryMode ? 4 : 0, '0')),
+  entry_mode_12: (txn) => orNull(posDataCodeOf(txn)),
+  function_code: (txn) => functionCode(txn),
   condition: (txn) => orNull(txn.condition),
   pin_capture: (txn) => (txn.forwardPinBlock ? txn.pinCapture || '12' : null),
   // Identity on the wire
@@ -50,11 +56,15 @@ export const ITEMS: Readonly<Record<string, Item>> = {
   auth_code: (txn) => orNull(txn.answer.authCode),
   local_time: (txn, { context }) => txn.localTime || context.calendar.localTime(),
   local_date: (txn, { context }) => txn.localDate || context.calendar.localDate(),
+  local_date_time: (txn, { context }) => localDateTime(txn, context),
   institution: (_txn, { profile }) => profile.institution,
   original_elements: (txn, { profile }) => originalElements(txn, profile.institution),
   original_elements_no_forwarder: (txn, { profile }) => {
     return originalElements(txn, profile.institution, '')
   },
+  original_elements_93: (txn, target) => originalElements93(txn, target),
+  reversal_code: (txn) => REVERSAL_CODE[reversalCause(txn)],
+  reversal_reason_93: (txn) => REVERSAL_REASON_93[reversalCause(txn)],
   // Where
   mcc: (txn) => orNull(txn.mcc || (txn.terminal?.mcc ?? '')),
   terminal_id: (txn) => orNull(txn.terminalId),
@@ -64,13 +74,20 @@ export const ITEMS: Readonly<Record<string, Item>> = {
   // Security control (DE53)
   security_unionpay: (txn) => (txn.forwardPinBlock ? '2600000000000000' : null),
   security_visa: (txn) => (txn.forwardPinBlock ? '2001010100000000' : null),
+  security_mastercard: (txn) => (txn.forwardPinBlock ? '9701010001000000' : null),
   // Network private fields
   cups_60: (txn) => cups60(txn),
   visa_60: (txn) => (txn.entryMode.startsWith('05') ? '05000010' : '02000010'),
+  mastercard_category: (txn) => (txn.condition === '02' || txn.kind === 'cash' ? 'Z' : 'R'),
+  mastercard_61: (txn) => mastercard61(txn),
   // Answers
   settlement_date: (txn, { context }) => txn.answer.settlementDate || context.calendar.localDate(),
+  settlement_date_6: (txn, { context }) => {
+    return withYear(txn.answer.settlementDate || context.calendar.localDate(), context)
+  },
   icc_answer: (txn) => txn.answerIcc,
   icc_answer_hex: (txn) => (txn.answerIcc ? hex(txn.answerIcc) : null),
+  icc_answer_agns: (txn) => (txn.answerIcc ? agnsAnswerOfTlvs(txn.answerIcc) : null),
   icc_answer_visa: (txn) => (txn.answerIcc ? visaDataset(txn.answerIcc) : null),
   balance_20: (txn) => balanceText(txn),
   pos_60_sign_on: (txn) => `00${txn.batch}${txn.message.view.text(60).slice(8, 11)}`,
@@ -103,6 +120,63 @@ function originalElements(txn: Txn, institution: string, forwarder = institution
   const id = (text: string): string => text.padStart(11, '0').slice(-11)
   const { mti, stan, at } = txn.original
   return mti + stan + at + id(institution) + id(forwarder)
+}
+
+/** DE56 of 1993: MTI, STAN, DE12 and acquirer (two digits of length) of the undone request. */
+function originalElements93(txn: Txn, { profile, context }: ItemTarget): string {
+  const { mti, stan } = txn.original
+  const { institution } = profile
+  const at = localDateTime(txn, context)
+  return mti + stan + at + String(institution.length).padStart(2, '0') + institution
+}
+
+/**
+ * DE12 of 1993, YYMMDDhhmmss: the originator's local time, else the DE7 with which the request was
+ * sent, so that a reversal made later names the same instant.
+ */
+function localDateTime(txn: Txn, context: Context): string {
+  const sent = txn.original.at || txn.sentTransmissionAt
+  const at = txn.localDate && txn.localTime ? txn.localDate + txn.localTime : sent
+  return withYear(at, context)
+}
+
+/** MMDD... with the year that makes it nearest to the business date in front. */
+function withYear(monthDay: string, context: Context): string {
+  const [year = '', month = '', day = ''] = context.calendar.businessDate().split('-')
+  const apart = Number(monthDay.slice(0, 2)) * 31 + Number(monthDay.slice(2, 4)) -
+    (Number(month) * 31 + Number(day))
+  const shift = apart > HALF_YEAR_DAYS ? -1 : apart < -HALF_YEAR_DAYS ? 1 : 0
+  return String((Number(year) + shift) % 100).padStart(2, '0') + monthDay
+}
+
+const HALF_YEAR_DAYS = 186
+
+type ReversalCause = 'late' | 'cancelled' | 'partial' | 'error'
+/** DE39 of a 1987 reversal request; mastercard.md section 7. */
+const REVERSAL_CODE = { late: '68', cancelled: '17', partial: '32', error: '06' } as const
+/** DE25 of a 1993 reversal; iso8583.md section 6. */
+const REVERSAL_REASON_93 = { late: '4021', cancelled: '4000', partial: '4004', error: '4001' } as const
+
+/** Why a stored transaction is undone, as far as its answer tells. */
+function reversalCause(txn: Txn): ReversalCause {
+  const { reason } = txn.answer
+  if (reason === '' || reason === 'timeout') return 'late'
+  if (reason === 'partial_approval') return 'partial'
+  return isApproved(reason) ? 'cancelled' : 'error'
+}
+
+/** DE24 of 1993: 108 inquiry, 200 original financial, 100 original authorization. */
+function functionCode(txn: Txn): string {
+  if (txn.kind === 'balance') return '108'
+  return txn.sentMti.charAt(1) === '2' ? '200' : '100'
+}
+
+/** Mastercard DE61, 26 positions; mastercard.md section 6. An ATM is unattended, level 1. */
+function mastercard61(txn: Txn): string {
+  const atm = txn.condition === '02' || txn.kind === 'cash'
+  const chip = txn.entryMode.startsWith('05') || txn.entryMode.startsWith('07')
+  // 1 attendance, 2-9 as in an ordinary purchase with the card, 10 level, 11 input, 12-13, country
+  return `${atm ? '1' : '0'}00000000${atm ? '1' : '0'}${chip ? '5' : '2'}00156`.padEnd(26)
 }
 
 /** VisaNet DE55: dataset 01, two bytes of length, TLVs as they came. */

@@ -10,6 +10,8 @@ import { createHash } from 'node:crypto'
 import type { Meaning } from '../../config/meaning.ts'
 import type { View } from '../codec/view.ts'
 import { Pan, Secret } from '../secrets.ts'
+import { tlvsOfAgns } from './agns-chip.ts'
+import { entryModeOf93 } from './entry-mode.ts'
 import type { RequestKind, Txn } from './txn.ts'
 
 /** Canonical text items and the field that ISO 8583:1987 gives them. */
@@ -56,7 +58,7 @@ export type IccForm = 'tlv' | 'visa_dataset' | 'hex_text'
 /** What of a dialect's meaning is needed to read its requests, prepared once. */
 export interface Reader {
   kinds: Meaning['kinds']
-  fieldOf: Record<TextItem, number>
+  partOf: Record<TextItem, KeyPart>
   amountField: number
   originalAmountField: number
   panField: number
@@ -65,6 +67,7 @@ export interface Reader {
   pinField: number
   iccField: number
   iccForm: IccForm
+  entryModeForm: Meaning['entry_mode']
   batch: KeyPart | null
   businessKey: KeyPart[]
   originalKey: KeyPart[]
@@ -74,12 +77,14 @@ export interface Reader {
  * Prepares a dialect's reader. Throws with the wrong part's text when a key part cannot be read.
  */
 export function readerOf(meaning: Meaning, iccForm: IccForm): Reader {
-  const at = (name: string, standard: number): number => meaning.read[name] ?? standard
-  const fieldOf = {} as Record<TextItem, number>
-  for (const item of TEXT_ITEMS) fieldOf[item] = at(item, STANDARD_FIELDS[item])
+  const at = (name: string, standard: number): number => Number(meaning.read[name] ?? standard)
+  const partOf = {} as Record<TextItem, KeyPart>
+  for (const item of TEXT_ITEMS) {
+    partOf[item] = keyPart(String(meaning.read[item] ?? STANDARD_FIELDS[item]))
+  }
   return {
     kinds: meaning.kinds,
-    fieldOf,
+    partOf,
     amountField: at('amount', 4),
     originalAmountField: at('replacement_amounts', 95),
     panField: at('pan', 2),
@@ -88,6 +93,7 @@ export function readerOf(meaning: Meaning, iccForm: IccForm): Reader {
     pinField: at('pin_block', 52),
     iccField: at('icc', 55),
     iccForm,
+    entryModeForm: meaning.entry_mode,
     batch: meaning.batch === '' ? null : keyPart(meaning.batch),
     businessKey: meaning.business_key.map(keyPart),
     originalKey: meaning.original_key.map(keyPart),
@@ -106,6 +112,11 @@ function keyPart(text: string): KeyPart {
   }
 }
 
+/** A canonical item as it stands in the message, blanks included. */
+function itemText(part: KeyPart, view: View): string {
+  return part.to === Infinity ? view.text(part.field) : view.text(part.field).slice(part.from, part.to)
+}
+
 function partText(part: KeyPart, view: View): string {
   const text = view.text(part.field).slice(part.from, part.to).trim()
   return part.width > 0 ? text.padStart(part.width, '0') : text
@@ -117,8 +128,8 @@ function partText(part: KeyPart, view: View): string {
  */
 export function kindOf(reader: Reader, view: View): RequestKind | null {
   const mti = view.mti
-  const processing = view.text(reader.fieldOf.processing).slice(0, 2)
-  const condition = view.text(reader.fieldOf.condition)
+  const processing = itemText(reader.partOf.processing, view).slice(0, 2)
+  const condition = itemText(reader.partOf.condition, view)
   for (const row of reader.kinds) {
     if (!row.mti.includes(mti)) continue
     if (row.processing.length > 0 && !row.processing.includes(processing)) continue
@@ -132,14 +143,15 @@ export function kindOf(reader: Reader, view: View): RequestKind | null {
 export function readRequest(txn: Txn, reader: Reader): void {
   const view = txn.message.view
   txn.kind = kindOf(reader, view)
-  for (const item of TEXT_ITEMS) txn[item] = view.text(reader.fieldOf[item])
+  for (const item of TEXT_ITEMS) txn[item] = itemText(reader.partOf[item], view)
+  if (reader.entryModeForm === 'iso93') txn.entryMode = entryModeOf93(txn.entryMode)
   if (view.has(reader.amountField)) txn.amountMinor = view.digitsToNumber(reader.amountField)
   if (view.has(reader.track2Field)) {
     txn.track2 = new Secret('track2', view.text(reader.track2Field))
   }
   const digits = view.text(reader.panField) || panOfTrack2(txn.track2)
   if (digits !== '') txn.pan = new Pan(digits)
-  if (view.has(reader.locationField)) txn.location = Uint8Array.from(view.raw(reader.locationField))
+  if (view.has(reader.locationField)) txn.location = locationOf(view, reader.locationField)
   if (view.has(reader.pinField)) {
     txn.pinBlock = new Secret('pin_block', Uint8Array.from(view.bytes(reader.pinField)))
   }
@@ -153,6 +165,13 @@ export function readRequest(txn: Txn, reader: Reader): void {
   }
   txn.businessKey = keyText(txn, reader.businessKey, txn.kind === 'reversal' ? 'R' : 'F')
   if (txn.kind === 'reversal') txn.originalKey = keyText(txn, reader.originalKey, 'F')
+}
+
+/** DE43 in the character set of the terminals' country; EBCDIC is read into ASCII. */
+function locationOf(view: View, field: number): Uint8Array | null {
+  if (!view.dialect.ebcdic) return Uint8Array.from(view.raw(field))
+  const text = view.text(field)
+  return text.startsWith('hex:') ? null : Uint8Array.from(Buffer.from(text, 'latin1'))
 }
 
 function keyText(txn: Txn, parts: readonly KeyPart[], kind: string): string {
@@ -173,6 +192,8 @@ function panOfTrack2(track2: Secret<string> | null): string {
 export function iccOf(view: View, field: number, form: IccForm): Uint8Array {
   if (form === 'hex_text') return Buffer.from(view.text(field), 'hex')
   const bytes = view.bytes(field)
+  const american = tlvsOfAgns(bytes, Number(view.mti[2]) % 2 === 1)
+  if (american !== null) return american
   // Visa: dataset id 01, two bytes of length.
   if (form === 'tlv' || bytes.length < 3 || bytes[0] !== 0x01) return Uint8Array.from(bytes)
   const length = (bytes[1]! << 8) | bytes[2]!

@@ -15,6 +15,7 @@ import {
   DUPLICATES_WAITING_MAX, TRANSACTIONS_IN_FLIGHT_MAX,
 } from '../limits.ts'
 import { isApproved } from '../reasons.ts'
+import { crashPoint } from '../runtime/crash-point.ts'
 import { ulid } from '../runtime/ulid.ts'
 import type { MessageBuilder } from './build-message.ts'
 import { keyNames, refuse, type Context, type Next, type Step } from './context.ts'
@@ -96,6 +97,7 @@ export class Pipeline implements LinkHandlers {
       return
     }
     observer.lateAnswer(link, late.owner, code)
+    crashPoint('late_answer.after_received')
     const event = { atMs: clock.wallMs(), what: 'answer.late', detail: `${link} ${code}` }
     journal.note(late.owner, [event]).catch((error: unknown) => {
       observer.failed('journal.note', error)
@@ -119,6 +121,7 @@ export class Pipeline implements LinkHandlers {
     const txn = new Txn(ulid(clock, random), message)
     readRequest(txn, reader)
     const { name } = message.link.settings
+    crashPoint('request.after_read')
     txn.note(message.receivedAtMs, 'request.received', `${name} ${message.view.mti}`)
     return txn
   }
@@ -132,8 +135,10 @@ export class Pipeline implements LinkHandlers {
   async #work(txn: Txn): Promise<void> {
     this.#count++
     try {
+      crashPoint('flow.before_begun')
       const next = await this.#decide(txn)
       if (next === 'drop') return // it waits for the transaction it repeats, which answers it
+      crashPoint('answer.after_decided')
       await this.#finish(txn)
     } finally {
       this.#count--
@@ -173,6 +178,7 @@ export class Pipeline implements LinkHandlers {
     const { clock, observer } = this.#context
     try {
       const sent = await this.#reply(txn)
+      crashPoint('answer.after_send')
       txn.note(clock.wallMs(), sent ? 'answer.sent' : 'answer.undelivered', txn.answer.reason)
     } catch (error) {
       observer.failed('answer', error)
@@ -195,7 +201,8 @@ export class Pipeline implements LinkHandlers {
     const mac = await this.#context.hsm.generateMac({ key, algorithm: rule.algorithm, data })
     if (mac.outcome === 'ok') {
       target.place(mac.value)
-      return txn.link.reply(txn.message, frame)
+      crashPoint('answer.before_send')
+    return txn.link.reply(txn.message, frame)
     }
     // Who has no key yet, or while the token is gone: a refusal goes without MAC, an approval
     // never.
@@ -218,6 +225,7 @@ export class Pipeline implements LinkHandlers {
     if (first.bodyHash !== txn.bodyHash) return refuse(txn, 'duplicate_conflict')
     if (first.waiting.length >= DUPLICATES_WAITING_MAX) return refuse(txn, 'duplicate_in_progress')
     txn.note(this.#context.clock.wallMs(), 'duplicate.joined', first.id)
+    crashPoint('duplicate.after_joined')
     first.waiting.push(txn)
     return 'drop'
   }

@@ -11,6 +11,7 @@ import type { Link, Message } from '../link/contract.ts'
 import type { SafRow } from '../journal/port.ts'
 import { SAF_POLL_MS } from '../limits.ts'
 import type { Timer } from '../runtime/clock.ts'
+import { crashPoint } from '../runtime/crash-point.ts'
 import type { Pan } from '../secrets.ts'
 import type { MessageBuilder } from './build-message.ts'
 import type { Context } from './context.ts'
@@ -77,6 +78,7 @@ export class SafDrain {
     if (room <= 0) return
     const name = this.#link.settings.name
     const rows = await this.#context.journal.dueSaf(name, this.#context.clock.wallMs(), room)
+    crashPoint('saf.after_due_read')
     for (const row of rows) {
       if (this.#sending.has(row.id)) continue
       this.#sending.add(row.id)
@@ -100,17 +102,25 @@ export class SafDrain {
       row.reversalTransmissionAt || calendar.transmission(this.#builder.meaning.transmission_time)
     const backOff = this.#settings.retryFirstMs * 2 ** Math.min(row.attempts, 20)
     const next = clock.wallMs() + Math.min(backOff, this.#settings.retryMaxMs)
+    crashPoint('saf.before_attempt')
     await journal.safAttempt(row.id, stan, at, next)
+    crashPoint('saf.after_attempt')
     const mti = row.attempts === 0 ? rule.mti : rule.repeat_mti
     const ending = await this.#exchange(row, mti, stan, at)
+    crashPoint('saf.after_exchange')
     if (ending.kind === 'silent') return this.#told(row, 'timed_out', '') // due again at `next`
+    crashPoint('saf.after_answer')
     const { code } = ending
     if (rule.accepted.includes(code)) {
+      crashPoint('saf.before_acknowledge')
       await journal.safAcknowledge(row.id, code)
+      crashPoint('saf.after_acknowledge')
       return this.#told(row, 'acknowledged', code)
     }
     if (rule.retry.includes(code)) return this.#told(row, 'refused', code)
+    crashPoint('saf.before_park')
     await journal.safPark(row.id, code, 'the network refused it')
+    crashPoint('saf.after_park')
     this.#told(row, 'parked', code)
   }
 
@@ -175,6 +185,7 @@ export class SafDrain {
         timedOut: () => resolve(null),
         lost: () => resolve(null),
       })
+      crashPoint('saf.after_send')
       if (sent !== 'sent') resolve(null)
     })
   }

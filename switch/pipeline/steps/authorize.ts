@@ -5,6 +5,7 @@
 
 import type { TxnKind } from '../../journal/port.ts'
 import { isReason } from '../../reasons.ts'
+import { crashPoint } from '../../runtime/crash-point.ts'
 import { refuse, type Context, type Next } from '../context.ts'
 import { counterAccountOf, factsOf } from '../facts.ts'
 import type { Txn } from '../txn.ts'
@@ -13,6 +14,7 @@ const OFFERED: ReadonlySet<TxnKind | string> = new Set(['purchase', 'cash', 'bal
 
 export async function authorize(txn: Txn, context: Context): Promise<Next> {
   if (!txn.kind || !OFFERED.has(txn.kind)) return refuse(txn, 'unsupported_transaction')
+  crashPoint('authorize.before_commit')
   const result = await context.journal.authorize({
     facts: factsOf(txn, context),
     counterAccount: counterAccountOf(txn),
@@ -23,6 +25,7 @@ export async function authorize(txn: Txn, context: Context): Promise<Next> {
     refusedReason: '',
     events: txn.events.splice(0),
   })
+  crashPoint('authorize.after_commit')
   txn.note(context.clock.wallMs(), 'authorizer.decided', result.answer.reason)
   switch (result.occurrence) {
     case 'conflict':

@@ -11,6 +11,7 @@ import type { AnswerHandler, Link, Message } from '../../link/contract.ts'
 import type { OutcomeRequest, ReversalCause } from '../../journal/port.ts'
 import { ANSWER_MARGIN_MS, FORWARD_BUDGET_MS_MIN, REPLY_TIMEOUT_MS_MAX } from '../../limits.ts'
 import { isApproved, type Reason } from '../../reasons.ts'
+import { crashPoint } from '../../runtime/crash-point.ts'
 import { refuse, type Context, type Next } from '../context.ts'
 import { acquirerMovements } from '../facts.ts'
 import { verifyMacInOverlap } from '../key-overlap.ts'
@@ -40,12 +41,15 @@ export function forwardWith({ builders, readers }: Speech) {
     const ending = await exchange(txn, context, link, builder)
     switch (ending.kind) {
       case 'not_sent':
+        crashPoint('leg.after_not_sent')
         txn.note(context.clock.wallMs(), 'leg.not_sent', ending.why)
         return conclude(txn, context, 'not_sent', 'issuer_unavailable', null)
       case 'timed_out':
+        crashPoint('leg.after_timed_out')
         txn.note(context.clock.wallMs(), 'leg.timed_out', txn.route)
         return conclude(txn, context, 'timed_out', 'timeout', 'timeout')
       case 'lost':
+        crashPoint('leg.after_lost')
         txn.note(context.clock.wallMs(), 'leg.lost', txn.route)
         return conclude(txn, context, 'timed_out', 'issuer_unavailable', 'link_lost')
       case 'answered':
@@ -111,7 +115,9 @@ function send(
       timedOut: () => resolve({ kind: 'timed_out' }),
       lost: () => resolve({ kind: 'lost' }),
     }
+    crashPoint('leg.before_send')
     const sent = link.send(frame, txn.id, deadline, handler)
+    crashPoint('leg.after_send')
     if (sent === 'sent') txn.note(context.clock.wallMs(), 'leg.sent', `${txn.route} ${txn.sentMti}`)
     else resolve({ kind: 'not_sent', why: sent })
   })
@@ -124,6 +130,7 @@ async function takeAnswer(
   readers: Speech['readers'],
   message: Message,
 ): Promise<Next> {
+  crashPoint('leg.after_answered')
   const view = message.view
   const code = view.text(builder.meaning.response_code_field)
   txn.note(message.receivedAtMs, 'leg.answered', `${view.mti} ${code}`)
@@ -139,7 +146,7 @@ async function takeAnswer(
     ...txn.answer,
     reason,
     authCode: view.text(38),
-    settlementDate: view.text(15),
+    settlementDate: view.text(15).slice(-4), // MMDD; 1993 puts the year before it
     iccHex: '',
   }
   readBalance(txn, view.text(54))
@@ -181,6 +188,7 @@ async function conclude(
 ): Promise<Next> {
   txn.answer = { ...txn.answer, reason }
   try {
+    crashPoint('outcome.before_commit')
     const result = await context.journal.conclude({
       txnId: txn.id,
       state,
@@ -189,10 +197,12 @@ async function conclude(
       reversal,
       events: txn.events.splice(0),
     })
+    crashPoint('outcome.after_commit')
     if (reversal) {
       context.observer.reversalQueued(txn.route, txn.id, reversal)
       context.wakeSaf(txn.route)
     }
+    crashPoint('outcome.after_told')
     if (!result.applied) return refuse(txn, 'timeout') // something else settled it first
     return 'answer'
   } catch (error) {

@@ -8,6 +8,7 @@
  */
 
 import type { KeyUsage } from '../../../hsm/port.ts'
+import { crashPoint } from '../../runtime/crash-point.ts'
 import { keyNames, refuse, type Context, type Next } from '../context.ts'
 import type { View } from '../../codec/view.ts'
 import type { Txn } from '../txn.ts'
@@ -36,10 +37,12 @@ export async function importZoneKey(txn: Txn, context: Context): Promise<Next> {
     wrapped: delivery.wrapped,
     kcv: delivery.kcv,
   })
+  crashPoint('zone_key.after_imported')
   txn.note(context.clock.wallMs(), 'key.imported', `${delivery.usage} ${result.outcome}`)
   // Refused: the old key stays in force.
   if (result.outcome !== 'ok') return refuse(txn, 'security_violation')
   await context.keepKey(keyName, result.value.block, result.value.kcv, delivery.usage)
+  crashPoint('zone_key.after_kept')
   txn.answer = { ...txn.answer, reason: 'approved' }
   return 'answer'
 }

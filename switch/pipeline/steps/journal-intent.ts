@@ -9,6 +9,7 @@
 import { refuse, type Context, type Next } from '../context.ts'
 import { factsOf } from '../facts.ts'
 import { isReason } from '../../reasons.ts'
+import { crashPoint } from '../../runtime/crash-point.ts'
 import type { Txn } from '../txn.ts'
 
 export async function journalIntent(txn: Txn, context: Context): Promise<Next> {
@@ -20,6 +21,7 @@ export async function journalIntent(txn: Txn, context: Context): Promise<Next> {
   txn.sentMti = mti
   txn.sentStan = stan
   txn.sentTransmissionAt = context.calendar.transmission(link.settings.meaning.transmission_time)
+  crashPoint('intent.before_commit')
   const result = await context.journal.intend({
     facts: factsOf(txn, context),
     destination: txn.route,
@@ -29,6 +31,7 @@ export async function journalIntent(txn: Txn, context: Context): Promise<Next> {
     sentKey: `${mti}/${txn.sentTransmissionAt}/${stan}`,
     events: txn.events.splice(0),
   })
+  crashPoint('intent.after_commit')
   if (result.occurrence === 'new') {
     txn.note(context.clock.wallMs(), 'intent.committed', txn.route)
     return 'next'

@@ -8,6 +8,7 @@
  */
 
 import type { WorkingKey } from '../../../hsm/port.ts'
+import { crashPoint } from '../../runtime/crash-point.ts'
 import { keyNames, refuse, type Context, type Next } from '../context.ts'
 import type { Txn } from '../txn.ts'
 
@@ -35,10 +36,12 @@ export async function makeTerminalKeys(txn: Txn, context: Context): Promise<Next
     }),
   ])
   if (pin.outcome !== 'ok' || mac.outcome !== 'ok') return refuse(txn, 'token_unavailable')
+  crashPoint('terminal_keys.after_made')
   const batch = context.numbers.take('batch')
   if (batch === null) return refuse(txn, 'malfunction')
   for (const key of [pin.value, mac.value]) {
     await context.keepKey(key.name, key.block, key.kcv, key.usage)
+    crashPoint('terminal_keys.after_one_kept')
   }
   txn.batch = batch
   txn.answerKeys = layout(pin.value, mac.value)

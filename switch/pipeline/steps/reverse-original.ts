@@ -6,17 +6,20 @@
  * that cannot say is not.
  */
 
+import { crashPoint } from '../../runtime/crash-point.ts'
 import { refuse, type Context, type Next } from '../context.ts'
 import { factsOf } from '../facts.ts'
 import type { Txn } from '../txn.ts'
 
 export async function reverseOriginal(txn: Txn, context: Context): Promise<Next> {
+  crashPoint('reversal.before_commit')
   const result = await context.journal.reverse({
     facts: factsOf(txn, context),
     originalKey: txn.originalKey,
     reversedAmountMinor: txn.reversedAmountMinor,
     events: txn.events.splice(0),
   })
+  crashPoint('reversal.after_commit')
   txn.note(context.clock.wallMs(), 'reversal.recorded', result.outcome)
   if (result.occurrence === 'conflict') return refuse(txn, 'duplicate_conflict')
   txn.replayed = result.occurrence === 'replay'
