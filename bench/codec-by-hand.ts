@@ -1,11 +1,15 @@
 /**
- * Decoders written by hand for the one message of bench/codec.ts, in ASCII (cups) and BCD (cups-pos) form: every offset
- * is where this message has it, only lengths are read. Digits are checked as walk() checks them, so that the same work
- * is compared. Not a codec: it knows 22 fields and nothing else.
+ * Decoders written by hand for the one message of bench/codec.ts, in ASCII (cups) and BCD
+ * (cups-pos) form: every offset is where this message has it, only lengths are read. Digits are
+ * checked as walk() checks them, so that the same work is compared. Not a codec: it knows 22 fields
+ * and nothing else.
  */
 
 export interface ByHand {
-  /** Finds every field and reads ten; returns something that depends on them, 0 when the message is another one. */
+  /**
+   * Finds every field and reads ten; returns something that depends on them, 0 when the message is
+   * another one.
+   */
   positions(frame: Buffer): number
   /** The texts of all fields, at their numbers. */
   texts(frame: Buffer, out: string[]): number
@@ -100,8 +104,8 @@ export const handAscii: ByHand = {
   positions(frame) {
     if (!findAscii(frame)) return 0
     return number(frame, START[4]!, START[4]! + 12) + number(frame, START[11]!, START[11]! + 6) +
-      number(frame, START[3]!, START[3]! + 6) + START[2]! + END[2]! + START[37]! + START[41]! + START[42]! +
-      START[55]! + START[32]!
+      number(frame, START[3]!, START[3]! + 6) + START[2]! + END[2]! + START[37]! + START[41]! +
+      START[42]! + START[55]! + START[32]!
   },
   texts(frame, out) {
     if (!findAscii(frame)) return 0
@@ -186,14 +190,16 @@ const BCD_DIGITS: readonly (readonly [number, number, boolean])[] = [
   [18, 4, false], [22, 3, false], [23, 3, true], [25, 2, false], [32, 8, false], [33, 8, false], [35, 34, false],
   [52, 16, false], [53, 16, false], [55, 286, false],
 ]
-const BCD_TEXT: readonly (readonly [number, number])[] = [[37, 12], [41, 8], [42, 15], [43, 40], [49, 3]]
+const BCD_TEXT: readonly (readonly [number, number])[] =
+  [[37, 12], [41, 8], [42, 15], [43, 40], [49, 3]]
 
 export const handBcd: ByHand = {
   positions(frame) {
     if (!findBcd(frame)) return 0
-    return packedNumber(frame, START[4]!, START[4]! + 6) + packedNumber(frame, START[11]!, START[11]! + 3) +
-      packedNumber(frame, START[3]!, START[3]! + 3) + START[2]! + END[2]! + START[37]! + START[41]! + START[42]! +
-      START[55]! + START[32]!
+    return packedNumber(frame, START[4]!, START[4]! + 6) +
+      packedNumber(frame, START[11]!, START[11]! + 3) +
+      packedNumber(frame, START[3]!, START[3]! + 3) + START[2]! + END[2]! + START[37]! +
+      START[41]! + START[42]! + START[55]! + START[32]!
   },
   texts(frame, out) {
     if (!findBcd(frame)) return 0

@@ -2,6 +2,7 @@
 // console/main.ts; needs neither database nor token. Masks card data unless told otherwise.
 import type { Command } from 'commander'
 import { jsonOption, withExamples } from '../help.ts'
+import type { DescribeOptions, DiffOptions } from '../message/describe.ts'
 import type { ExplainOptions } from '../message/explain.ts'
 import type { LineOptions } from '../message/run.ts'
 
@@ -18,6 +19,8 @@ export function register(program: Command): void {
   addDecode(message)
   addEncode(message)
   addExplain(message)
+  addDescribe(message)
+  addDiff(message)
 }
 
 function addDecode(message: Command): void {
@@ -69,6 +72,38 @@ function addExplain(message: Command): void {
       'switchyard message explain 003E0000160102003E...',
       'tcpdump -XX -r link.pcap | switchyard message explain',
     ],
+  )
+}
+
+function addDescribe(message: Command): void {
+  withExamples(
+    message.command('describe')
+      .description('prints what a dialect says of its fields, of one field, or of one message')
+      .argument('[subject]', 'a field number or an MTI')
+      .requiredOption('--dialect <name>', 'which dialect')
+      .option('--dialects <directory>', "a directory with a bank's own dialect files")
+      .addOption(jsonOption())
+      .action(async (subject: string | undefined, options: DescribeOptions) => {
+        const { describe } = await import('../message/describe.ts')
+        process.exitCode = describe(subject, options)
+      }),
+    ['switchyard message describe --dialect visa 62', 'switchyard message describe --dialect cups 0200'],
+  )
+}
+
+function addDiff(message: Command): void {
+  withExamples(
+    message.command('diff')
+      .description('prints in what two dialects differ, field by field')
+      .argument('<before>', 'a dialect')
+      .argument('<after>', 'a dialect')
+      .option('--dialects <directory>', "a directory with a bank's own dialect files")
+      .addOption(jsonOption())
+      .action(async (before: string, after: string, options: DiffOptions) => {
+        const { diff } = await import('../message/describe.ts')
+        process.exitCode = diff(before, after, options)
+      }),
+    ['switchyard message diff visa bank-visa --dialects /etc/switchyard/dialects'],
   )
 }
 

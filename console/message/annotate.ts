@@ -129,7 +129,8 @@ export function printable(row: Row): string {
       `${' '.repeat(12)}${row.hex}`]
   if (typeof row.parts === 'object' && row.parts !== null) {
     for (const [name, value] of Object.entries(row.parts)) {
-      lines.push(`${' '.repeat(14)}${name} = ${typeof value === 'string' ? value : JSON.stringify(value)}`)
+      const text = typeof value === 'string' ? value : JSON.stringify(value)
+      lines.push(`${' '.repeat(14)}${name} = ${text}`)
     }
   }
   return lines.join('\n')

@@ -8,6 +8,7 @@ import t from 'tap'
 import { loadDialectSpec } from '../../config/dialects.ts'
 import { maskCardNumbers, maskPan, maskTrack } from '../../switch/codec/mask.ts'
 import { MessageCodec } from './codec.ts'
+import { differences } from './describe.ts'
 import { bytesOfHexLine } from './hex-input.ts'
 import { maskTlvHex } from './mask-chip.ts'
 import type { MessageRecord } from './record.ts'
@@ -159,4 +160,25 @@ t.test('what the bytes say beyond their values survives: pads, letters, lengths,
     t.equal(Buffer.isBuffer(again) ? again.toString('hex').toUpperCase() : JSON.stringify(again), hex, row.name)
   }
   t.end()
+})
+
+t.test('two dialects are compared key by key', (t) => {
+  const base = loadDialectSpec('visa')
+  const { 63: _dropped, ...kept } = base.fields
+  const changed = { ...base, fields: { ...kept, 62: { ...base.fields[62]!, max: 100 } } }
+  t.same(differences(base, base), [])
+  t.same(differences(base, changed).map((one) => [one.key, one.before, one.after]), [
+    ['fields.62.max', 255, 100], ['fields.63', base.fields[63], undefined],
+  ])
+  t.end()
+})
+
+t.test('describe and diff print what a dialect says, and name what there is when asked for less', async (t) => {
+  const field = await run(['message', 'describe', '--dialect', 'visa', '60', '--json'], '')
+  t.match(JSON.parse(field.out), { field: 60, format: 'b..6 LL', parts: { terminal_type: 1, moto_eci: 2 } })
+  t.match((await run(['message', 'describe', '--dialect', 'cups', '0200'], '')).out, /mandatory:[^]*primary_account_number/)
+  t.equal((await run(['message', 'describe', '--dialect', 'visa', '193'], '')).code, 2)
+  const diff = await run(['message', 'diff', 'iso87-ascii', 'iso87-binary'], '')
+  t.match(diff.out, /mti\.coding +ascii -> bcd/)
+  t.equal(diff.code, 0)
 })

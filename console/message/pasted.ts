@@ -14,8 +14,18 @@ export interface Pasted {
 }
 
 /** An offset, then bytes in hexadecimal in groups, then perhaps their characters. */
-const DUMP_LINE =
-  /^\s*(?:0x)?([0-9A-Fa-f]{4,8}):?\s+((?:[0-9A-Fa-f]{2,8}[ \t]{1,2})*[0-9A-Fa-f]{2,8})(?:\s{2,}.*|\s+\|.*\|?\s*)?$/
+const DUMP_OFFSET = /^\s*(?:0x)?([0-9A-Fa-f]{4,8}):?\s+/
+const DUMP_BYTES = /^((?:[0-9A-Fa-f]{2,8}[ \t]{1,2})*[0-9A-Fa-f]{2,8})(?:\s{2,}.*|\s+\|.*)?\s*$/
+/** Bytes with at most one blank or colon between them, not part of a longer word. */
+const HEX_RUN = /(?<![0-9A-Za-z])[0-9A-Fa-f]{2}(?:[ :]?[0-9A-Fa-f]{2})+(?![0-9A-Za-z])/g
+
+/** Offset and bytes of a line of a dump, null when it is none. */
+function dumpLine(line: string): { offset: number; hex: string } | null {
+  const head = DUMP_OFFSET.exec(line)
+  const rest = head === null ? null : DUMP_BYTES.exec(line.slice(head[0].length))
+  if (head === null || rest === null) return null
+  return { offset: parseInt(head[1] ?? '', 16), hex: (rest[1] ?? '').replace(/\s+/g, '') }
+}
 
 /** Bytes of the text, null when there are none in it. */
 export function bytesOfPasted(text: string): Pasted | null {
@@ -37,7 +47,7 @@ export function bytesOfPasted(text: string): Pasted | null {
 /** Several lines whose offsets count up: the first column is no content. */
 function looksLikeDump(text: string): boolean {
   const lines = text.split('\n').filter((line) => line.trim() !== '')
-  return lines.length > 0 && lines.every((line) => DUMP_LINE.test(line)) &&
+  return lines.length > 0 && lines.every((line) => dumpLine(line) !== null) &&
     bytesOfDump(text) !== null
 }
 
@@ -45,10 +55,10 @@ function bytesOfDump(text: string): Buffer | null {
   const parts: Buffer[] = []
   let expected = 0
   for (const line of text.split('\n')) {
-    const found = DUMP_LINE.exec(line)
+    const found = dumpLine(line)
     if (found === null) continue
-    if (parseInt(found[1] ?? '', 16) !== expected) return null
-    const bytes = Buffer.from((found[2] ?? '').replace(/\s+/g, ''), 'hex').subarray(0, 16)
+    if (found.offset !== expected) return null
+    const bytes = Buffer.from(found.hex, 'hex').subarray(0, 16)
     parts.push(bytes)
     expected += bytes.length
   }
@@ -61,7 +71,7 @@ function bytesOfDump(text: string): Buffer | null {
  */
 function longestHexRun(text: string): string {
   let best = ''
-  for (const found of text.matchAll(/(?<![0-9A-Za-z])[0-9A-Fa-f]{2}(?:[ :]?[0-9A-Fa-f]{2})+(?![0-9A-Za-z])/g)) {
+  for (const found of text.matchAll(HEX_RUN)) {
     const run = found[0].replace(/[ :]/g, '')
     if (run.length > best.length) best = run
   }

@@ -44,15 +44,19 @@ export const CHECK = {
 /**
  * Dialect.rows holds what walk() needs of a field in two numbers, from `field * 2` on:
  *
- *   flags: bits 0-1 shape, 2-5 check, 6-8 prefix, 9-11 bytes of prefix, 12-14 form, 15-16 unit, 17-19 run
+ *   flags: bits 0-1 shape, 2-5 check, 6-8 prefix, 9-11 bytes of prefix, 12-14 form, 15-16 unit,
+ *          17-19 run
  *   sizes: bits 0-13 largest count, 14-29 bytes of a fixed value
  */
 export const FLAG = {
-  shape: 3, checkAt: 2, prefixAt: 6, prefixBytesAt: 9, formAt: 12, unitAt: 15, runAt: 17, countMask: 16383,
+  shape: 3, checkAt: 2, prefixAt: 6, prefixBytesAt: 9, formAt: 12, unitAt: 15, runAt: 17,
+    countMask: 16383,
   fixedBytesAt: 14,
 } as const
 export const SHAPE = { unknown: 0, fixed: 1, variable: 2 } as const
-/** Neighbours of one run are checked for digits in one go, length prefixes between them included. */
+/**
+ * Neighbours of one run are checked for digits in one go, length prefixes between them included.
+ */
 export const RUN = { none: 0, ascii: 1, ebcdic: 2, bcd: 3 } as const
 
 export const PREFIX = { none: 0, ascii: 1, ebcdic: 2, bcd: 3, binary: 4 } as const
@@ -200,7 +204,8 @@ function fillRow(dialect: Dialect, field: number): void {
     (dialect.check[field]! << FLAG.checkAt) | (prefix << FLAG.prefixAt) |
     (dialect.prefixBytes[field]! << FLAG.prefixBytesAt) | (dialect.form[field]! << FLAG.formAt) |
     (dialect.prefixUnit[field]! << FLAG.unitAt) | (runOf(dialect, field) << FLAG.runAt)
-  dialect.rows[field * 2 + 1] = dialect.countMax[field]! | (dialect.fixedBytes[field]! << FLAG.fixedBytesAt)
+  dialect.rows[field * 2 + 1] = dialect.countMax[field]! |
+    (dialect.fixedBytes[field]! << FLAG.fixedBytesAt)
 }
 
 /** Digits whose length prefix, if any, is written in the same digits. */

@@ -12,7 +12,8 @@ import {
 } from './codings/tables.ts'
 
 // Imported values under local names: the engine takes a local constant for a constant, and an
-// imported one for a variable that it loads again each time (measured: walk() takes a quarter less).
+// imported one for a variable that it loads again each time (measured: walk() takes a quarter
+// less).
 const CHECK_ASCII = CHECK.ascii
 const CHECK_EBCDIC = CHECK.ebcdic
 const CHECK_ASCII_DIGITS = CHECK.asciiDigits

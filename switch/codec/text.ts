@@ -12,7 +12,8 @@ import {
 } from './codings/tables.ts'
 
 // Imported values under local names: the engine takes a local constant for a constant, and an
-// imported one for a variable that it loads again each time (measured: walk() takes a quarter less).
+// imported one for a variable that it loads again each time (measured: walk() takes a quarter
+// less).
 const CHECK_ASCII = CHECK.ascii
 const CHECK_EBCDIC = CHECK.ebcdic
 const CHECK_ASCII_DIGITS = CHECK.asciiDigits
@@ -36,7 +37,9 @@ interface Latin1 {
   latin1Slice(start: number, end: number): string
 }
 
-/** Text of the longest field: four digits of length, two characters per byte, the mark before it. */
+/**
+ * Text of the longest field: four digits of length, two characters per byte, the mark before it.
+ */
 const FIELD_CHARACTERS_MAX = 2 * 9999 + 64
 /** Room for the texts of all fields of an ordinary frame at once. */
 export const SCRATCH_CHARACTERS = 2 * FIELD_CHARACTERS_MAX
@@ -109,7 +112,8 @@ function plainEbcdic(frame: Uint8Array, start: number, stop: number, to: number)
 }
 
 function isMarked(start: number, end: number): boolean {
-  return SCRATCH[start] === MARK[0] && end - start >= MARK.length && SCRATCH[start + 1] === MARK[1] &&
+  return SCRATCH[start] === MARK[0] && end - start >= MARK.length &&
+    SCRATCH[start + 1] === MARK[1] &&
     SCRATCH[start + 2] === MARK[2] && SCRATCH[start + 3] === MARK[3]
 }
 

@@ -23,13 +23,9 @@ const MARKS_MAX = FIELD_MAX * HEX_MARK.length
 /** The dialect of a View before it was filled, so that the property always has one type. */
 let nothing: Dialect | null = null
 
-/** Columns of View.places. */
+/** Columns of View.places; a count is in the dialect's units and kept for variable fields only. */
 export const PLACE = 4
-export const AT = {
-  valueStart: 0,
-  valueEnd: 1,
-  count: 2, // units of a variable value: digits, characters or bytes, as the dialect counts the field
-} as const
+export const AT = { valueStart: 0, valueEnd: 1, count: 2 } as const
 
 export class View {
   frame: Uint8Array
@@ -124,7 +120,8 @@ export class View {
   /** The value's bytes as they are on the wire, not copied. */
   raw(field: number): Uint8Array {
     if (!this.has(field)) return NO_BYTES
-    return this.frame.subarray(this.places[field * PLACE + AT.valueStart]!, this.places[field * PLACE + AT.valueEnd]!)
+    return this.frame.subarray(this.places[field * PLACE + AT.valueStart]!,
+      this.places[field * PLACE + AT.valueEnd]!)
   }
 
   /**
@@ -155,13 +152,15 @@ export class View {
   }
 
   /**
-   * The texts of all fields that are there, each at its number in `out`; what else `out` holds stays.
-   * They are cut from one string, which is quicker than text() for each, and keeps that string
-   * alive as long as one of them.
+   * The texts of all fields that are there, each at its number in `out`; what else `out` holds
+   * stays. They are cut from one string, which is quicker than text() for each, and keeps that
+   * string alive as long as one of them.
    */
   texts(out: string[]): void {
     if (2 * (this.end - this.fieldsStart) + MARKS_MAX > SCRATCH_CHARACTERS) {
-      for (let field = 2; field <= FIELD_MAX; field++) if (this.has(field)) out[field] = this.text(field)
+      for (let field = 2; field <= FIELD_MAX; field++) {
+        if (this.has(field)) out[field] = this.text(field)
+      }
       return
     }
     let used = 0
@@ -194,7 +193,8 @@ export class View {
 
   #write(field: number, to: number): number {
     return writeText(
-      this.dialect, field, this.frame, this.places[field * PLACE + AT.valueStart]!, this.places[field * PLACE + AT.valueEnd]!,
+      this.dialect, field, this.frame, this.places[field * PLACE + AT.valueStart]!,
+        this.places[field * PLACE + AT.valueEnd]!,
       this.#count(field), to,
     )
   }

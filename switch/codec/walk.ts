@@ -16,7 +16,8 @@ import {
 } from './codings/tables.ts'
 
 // Imported values under local names: the engine takes a local constant for a constant, and an
-// imported one for a variable that it loads again each time (measured: walk() takes a quarter less).
+// imported one for a variable that it loads again each time (measured: walk() takes a quarter
+// less).
 const CHECK_EBCDIC = CHECK.ebcdic
 const CHECK_ASCII_DIGITS = CHECK.asciiDigits
 const CHECK_EBCDIC_DIGITS = CHECK.ebcdicDigits
@@ -135,9 +136,9 @@ function walkMessage(
 }
 
 /**
- * Records every announced field from `start` on, in ascending order. Numbers that stand side by side
- * are checked for digits in one run, at the latest before any other fault is reported, so that the
- * first wrong byte is the one that is named.
+ * Records every announced field from `start` on, in ascending order. Numbers that stand side by
+ * side are checked for digits in one run, at the latest before any other fault is reported, so that
+ * the first wrong byte is the one that is named.
  */
 function walkFields(
   dialect: Dialect, frame: Uint8Array, start: number, end: number, view: View, fault: Fault,
@@ -171,7 +172,8 @@ function walkFields(
         places[field * STRIDE + AT_COUNT] = count
       }
       if (stop > end) {
-        return checkRun(run, frame, runStart, at, view, fault) && fault.refuse('field_truncated', field, end)
+        return checkRun(run, frame, runStart, at, view, fault) &&
+          fault.refuse('field_truncated', field, end)
       }
       places[field * STRIDE] = value
       places[field * STRIDE + AT_VALUE_END] = stop
@@ -193,7 +195,10 @@ function walkFields(
   return at === end || fault.refuse('trailing_bytes', 0, at)
 }
 
-/** Whether frame[start, stop) holds nothing but digits of the run's coding; else the fault names the field. */
+/**
+ * Whether frame[start, stop) holds nothing but digits of the run's coding; else the fault names the
+ * field.
+ */
 function checkRun(
   run: number, frame: Uint8Array, start: number, stop: number, view: View, fault: Fault,
 ): boolean {
@@ -203,7 +208,10 @@ function checkRun(
   return wrong < 0 || fault.refuse('not_digits', fieldAt(view, wrong), wrong)
 }
 
-/** The field whose value holds that offset: the first in ascending order, so none of an older message. */
+/**
+ * The field whose value holds that offset: the first in ascending order, so none of an older
+ * message.
+ */
 function fieldAt(view: View, offset: number): number {
   for (let field = 2; field <= view.bits.length * 32; field++) {
     if (view.has(field) && offset < view.places[field * STRIDE + AT_VALUE_END]!) return field
@@ -443,5 +451,6 @@ function checkSigned(
   if (check === CHECK_SIGN_BCD) {
     return checkBcd(frame, start + 1, stop, ((count - 1) & 1) === 1, FORM_BCD_RIGHT, field, fault)
   }
-  return checkDigits(frame, start + 1, stop, check === CHECK_SIGN_EBCDIC ? 0xf0 : 0x30, field, fault)
+  return checkDigits(frame, start + 1, stop, check === CHECK_SIGN_EBCDIC ? 0xf0 : 0x30, field,
+    fault)
 }

@@ -3,8 +3,9 @@
  * its framings: `cups` finds the end of a frame from the header's own total length, `cups4` from
  * four digits before it.
  *
- *   0 length 2E | 1 flag, version | 2 total length n4 | 6 destination 11 | 17 source 11 | 28 reserved 3
- *   31 batch 1 | 32 transaction information 8 | 40 user information 1 | 41 reject code n5
+ *   0 length 2E | 1 flag, version | 2 total length n4 | 6 destination 11 | 17 source 11
+ *   28 reserved 3 | 31 batch 1 | 32 transaction information 8 | 40 user information 1
+ *   41 reject code n5
  *
  * A rejected message is a new header with a reject code, then our whole message with its own
  * header: 92 bytes stand before its MTI. Layout: six independent public implementations agree. Used

@@ -3,7 +3,8 @@
  * header.
  *
  *   TPDU (ISO 8583 POS links, five bytes):  60 | destination (2) | source (2)
- *   application header (UnionPay POS, six bytes): class, version, status and requirement nibbles, software version
+ *   application header (UnionPay POS, six bytes): class, version, status and requirement nibbles,
+ *     software version
  *
  * Each envelope is one stateless object. The CUPS header, which is the largest, has its own file.
  */
