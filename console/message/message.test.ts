@@ -94,7 +94,7 @@ t.test('nothing sensitive is shown without --show-sensitive, and masks keep the 
     fields: {
       2: PAN, 35: `${PAN}=2912201000`, 45: `B${PAN}^A/B^2912`, 52: '0123456789ABCDEF',
       55: `5A08${PAN}9F2608AABBCCDDEEFF0011`, 59: `QD${PAN}`, 61: 'x'.repeat(30), 63: 'SM016'.padEnd(21, 'k'),
-      102: PAN, 123: 'hex:D6D0' + Buffer.from(PAN, 'latin1').toString('hex'),
+      102: PAN, 104: `AB016${PAN}`, 123: 'hex:D6D0' + Buffer.from(PAN, 'latin1').toString('hex'),
     },
   })
   t.ok(Buffer.isBuffer(bytes), JSON.stringify(bytes))

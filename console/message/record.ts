@@ -6,7 +6,7 @@
  * as one value.
  */
 import type { Dialect } from '../../switch/codec/dialect.ts'
-import { maskField } from '../../switch/codec/mask.ts'
+import { maskCardNumbers, maskField } from '../../switch/codec/mask.ts'
 import { bitmapVariant, fieldVariant } from '../../switch/codec/variant.ts'
 import type { View } from '../../switch/codec/view.ts'
 import type { Framing } from '../../switch/framing/framing.ts'
@@ -89,6 +89,9 @@ function shownChipData(view: View, field: number): string {
     : '*'.repeat(text.length)
 }
 
+/** Chip data in every dialect. */
+const ICC_DATA = 55
+
 /**
  * Datasets: one byte of id, two of length, then objects. What does not fit is masked from there on.
  */
@@ -103,5 +106,7 @@ function shownDatasets(view: View, field: number): string {
     out += whole.slice(at * 2, (at + 3) * 2) + maskTlvHex(bytes.subarray(at + 3, end))
     at = end
   }
-  return out + '*'.repeat((bytes.length - at) * 2)
+  const masked = out + '*'.repeat((bytes.length - at) * 2)
+  // Chip data name their card numbers by tag; in other datasets one may stand anywhere.
+  return field === ICC_DATA ? masked : maskCardNumbers(masked)
 }

@@ -55,8 +55,10 @@ export function maskByClass(secrecy: SecrecyClass, text: string): string {
 export function maskField(dialect: Dialect, field: number, text: string): string {
   const secrecy = dialect.secrecyOf(field)
   if (secrecy !== 'no') return maskByClass(secrecy, text)
-  // What is divided into known parts holds no card number outside the parts that say so.
-  return isPrivate(field) && dialect.shapeOf(field) === undefined ? maskCardNumbers(text) : text
+  // What is divided into known positions or sub-fields holds no card number but where it says so.
+  const shape = dialect.shapeOf(field)
+  const known = shape === 'positions' || shape === 'visa-bitmap-8' || shape === 'visa-bitmap-3'
+  return isPrivate(field) && !known ? maskCardNumbers(text) : text
 }
 
 /**
