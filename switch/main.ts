@@ -47,6 +47,7 @@ import { SafDrain } from './pipeline/saf.ts'
 import { Unsettled } from './pipeline/unsettled.ts'
 import { ZoneKeys } from './pipeline/zone-keys.ts'
 import { systemClock } from './runtime/clock.ts'
+import { crashPoint } from './runtime/crash-point.ts'
 import { systemRandom } from './runtime/random.ts'
 
 const VERSION = '0.1.0'
@@ -92,10 +93,13 @@ export async function startSwitch(options: SwitchOptions): Promise<RunningSwitch
     const keys = new KeyCache(journal)
     const hsm = await openToken(options, keys, meters)
     undo.push(() => hsm.close())
+    crashPoint('start.after_token_open')
     const recovered = await journal.recover(systemClock.wallMs())
+    crashPoint('start.after_recovery')
     if (recovered > 0) log.databaseChanged(true, `${recovered} intents in doubt are being reversed`)
     const wired = await wire(options, { journal, hsm, keys, log, meters })
     undo.push(() => wired.stop())
+    crashPoint('start.after_wiring')
     await wired.start()
     return { stop }
   } catch (error) {
@@ -201,7 +205,9 @@ async function wire(
     keepKey: async (name, block, kcv, usage) => {
       const kcvHex = Buffer.from(kcv).toString('hex').toUpperCase()
       await keepPrevious(name)
+      crashPoint('key.after_previous_kept')
       await journal.putKeyBlock(name, block, kcvHex, usage)
+      crashPoint('key.after_stored')
       keys.put(name, block)
       observation.keyInForce(name, kcvHex)
       for (const link of links.values()) {
@@ -426,13 +432,17 @@ function lifeOf(
       unsettled.start(context)
       for (const drain of drains.values()) drain.start()
       for (const link of links.values()) await link.start()
+      crashPoint('start.after_links_open')
       log.switchStarted(VERSION, links.size)
     },
     async stop(): Promise<void> {
       ops?.drain()
       log.switchDraining('stop')
+      crashPoint('drain.after_begin')
       for (const drain of drains.values()) drain.stop()
+      crashPoint('drain.after_saf_stop')
       await Promise.all([...links.values()].map((link) => link.stop(DRAIN_MS_MAX)))
+      crashPoint('drain.after_links_closed')
       unsettled.stop()
       await ops?.stop()
       log.switchStopped(pipeline.inFlight() + unsettled.count())

@@ -19,9 +19,16 @@ export function register(program: Command): void {
 }
 
 async function run(options: { config?: string }): Promise<void> {
-  const { environment, loadConfig } = await import('../../config/load.ts')
+  const { crashAt, environment, loadConfig } = await import('../../config/load.ts')
+  const { armCrashPoint } = await import('../../switch/runtime/crash-point.ts')
   const { startSwitch } = await import('../../switch/main.ts')
   const { config, home, databaseUrl } = loadConfig(options.config ?? environment().configPath)
+  if (crashAt() !== null && !(config.demonstration && armCrashPoint(crashAt()))) {
+    throw new CommandFailed(
+      'SWITCHYARD_CRASH_AT is not name:nth, or this is not the demonstration',
+      'unset it; it is for tests only',
+    )
+  }
   if (!databaseUrl) {
     throw new CommandFailed('no database', 'set SWITCHYARD_DATABASE_URL, or use switchyard start')
   }

@@ -9,6 +9,7 @@
 import { Pool } from 'pg'
 import type { QueryConfig, QueryResultRow } from 'pg'
 import type { Clock } from '../runtime/clock.ts'
+import { crashPoint } from '../runtime/crash-point.ts'
 import type { Random } from '../runtime/random.ts'
 import { checkRequest } from './acts.ts'
 import type { GroupResult } from './acts.ts'
@@ -162,6 +163,7 @@ export class PostgresJournal implements Journal {
       const [row] = await this.#write<{ settled: number }>(queries.recoverQuery(Math.floor(nowMs)))
       const count = row === undefined ? 0 : row.settled
       settled += count
+      crashPoint('recovery.after_batch')
       if (count < RECOVER_BATCH) return settled
     }
   }
@@ -170,7 +172,9 @@ export class PostgresJournal implements Journal {
     if (!Number.isSafeInteger(max) || !Number.isInteger(count) || count < 1 || count > max) {
       throw new RangeError('a block has 1 to max numbers')
     }
+    crashPoint('numbers.before_taken')
     const [row] = await this.#write<{ first: string }>(queries.numbersQuery(counter, count, max))
+    crashPoint('numbers.after_taken')
     if (row === undefined) throw new JournalUnavailable('no number came back', true)
     return Number(row.first)
   }

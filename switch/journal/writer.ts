@@ -16,6 +16,7 @@
  * is not proven.
  */
 import type { Clock } from '../runtime/clock.ts'
+import { crashPoint } from '../runtime/crash-point.ts'
 import type { Random } from '../runtime/random.ts'
 import { ulid } from '../runtime/ulid.ts'
 import { act } from './acts.ts'
@@ -109,11 +110,13 @@ export class Writer {
     try {
       await this.connection.open()
       decided = await this.#readAndDecide(requests)
+      crashPoint('group.after_read')
       if (!decided.group.writes) {
         await this.connection.send(['ROLLBACK'], QUERY_TIMEOUT_MS)
         return settle(decided)
       }
       await this.#prepare(decided.group)
+      crashPoint('group.after_prepare')
     } catch (error) {
       return await this.#undone(error)
     }
@@ -176,7 +179,9 @@ export class Writer {
         mark: this.#mark,
         fence: this.#fence,
       })
-      const [, commit] = await this.connection.send([write, 'COMMIT'], COMMIT_TIMEOUT_MS)
+      const sent = this.connection.send([write, 'COMMIT'], COMMIT_TIMEOUT_MS)
+      crashPoint('group.after_write_sent')
+      const [, commit] = await sent
       if (commit === undefined || commit.command !== 'COMMIT') {
         return { end: 'again', why: 'the transaction was rolled back' }
       }
@@ -187,6 +192,7 @@ export class Writer {
       const found = await this.#findMark()
       if (found !== 'there') return { end: found, why: troubleText(error) }
     }
+    crashPoint('group.after_commit')
     this.#remember(group)
     return settle(decided)
   }

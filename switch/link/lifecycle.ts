@@ -14,6 +14,7 @@
  * cups-host.md sections 1, 11; visa.md sections 1, 8.
  */
 import type { Clock, Timer } from '../runtime/clock.ts'
+import { crashPoint } from '../runtime/crash-point.ts'
 import type { Random } from '../runtime/random.ts'
 import { Backoff } from './backoff.ts'
 import { LinkConnection, type ConnectionOwner } from './connection.ts'
@@ -112,6 +113,7 @@ export class Lifecycle implements ConnectionOwner {
 
   keysInForce(): void {
     this.#keysInForce = true
+    crashPoint('link.after_keys_in_force')
     for (const connection of this.connections.values()) {
       if (connection.state === 'exchanging_keys') this.#becomeReady(connection)
     }
@@ -233,6 +235,7 @@ export class Lifecycle implements ConnectionOwner {
     this.#refresh('sign_on_sent')
     const asked = this.#host.ask(connection, 'sign_on', {
       answered: (message) => {
+        crashPoint('sign_on.after_answered')
         const code = this.#host.refusal(message)
         message.release()
         if (code !== '') connection.close(`sign_on_refused_${code}`)
@@ -360,6 +363,7 @@ export class Lifecycle implements ConnectionOwner {
         timedOut: done,
         lost: done,
       })
+      crashPoint('sign_off.after_sent')
       if (asked) waiting++
     }
     while (waiting > 0) await this.#pause()

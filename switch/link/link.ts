@@ -14,6 +14,7 @@ import { Fault } from '../codec/fault.ts'
 import { View } from '../codec/view.ts'
 import { walk, walkBeforeFault } from '../codec/walk.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { crashPoint } from '../runtime/crash-point.ts'
 import type { Random } from '../runtime/random.ts'
 import type { LinkConnection } from './connection.ts'
 import type {
@@ -179,6 +180,7 @@ class PeerLink implements Link, LifecycleHost {
     for (let tried = 0; tried < open.length; tried++) {
       const connection = open[this.#turn++ % open.length]
       if (connection === undefined || !connection.write(frame)) continue
+      crashPoint('request.after_written')
       this.#pending.assign(key, connection.id)
       this.#life.wake(deadlineMono)
       return 'sent'
@@ -269,6 +271,7 @@ class PeerLink implements Link, LifecycleHost {
 
   #answerNetwork(network: NetworkMessages, message: Message, accepted: boolean): void {
     this.reply(message, network.answer(message.view, accepted))
+    crashPoint('network.after_answered')
     message.release()
   }
 

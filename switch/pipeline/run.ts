@@ -135,7 +135,6 @@ export class Pipeline implements LinkHandlers {
   async #work(txn: Txn): Promise<void> {
     this.#count++
     try {
-      crashPoint('flow.before_begun')
       const next = await this.#decide(txn)
       if (next === 'drop') return // it waits for the transaction it repeats, which answers it
       crashPoint('answer.after_decided')

@@ -129,8 +129,14 @@ export class SafDrain {
     outcome: 'acknowledged' | 'refused' | 'timed_out' | 'not_sent' | 'parked',
     code: string,
   ): void {
-    const { observer } = this.#context
-    observer.safAttempted(row.destination, row.txnId, outcome, row.attempts + 1, code)
+    const { observer, journal, clock } = this.#context
+    const attempt = row.attempts + 1
+    observer.safAttempted(row.destination, row.txnId, outcome, attempt, code)
+    const detail = `${row.destination} attempt ${attempt} ${code}`.trim()
+    const event = { atMs: clock.wallMs(), what: `saf.${outcome}`, detail }
+    journal.note(row.txnId, [event]).catch((error: unknown) => {
+      observer.failed('journal.note', error)
+    })
   }
 
   #stan(numbers: Context['numbers']): string | null {
