@@ -2,7 +2,7 @@
  * The verbs of `switchyard message` that read one record per line: opens the input, loads the
  * dialect, writes the lines.
  */
-import { createReadStream } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { stdin, stdout } from 'node:process'
 import type { Readable } from 'node:stream'
 import { DialectFileError, dialectNames, loadDialectSpec } from '../../config/dialects.ts'
@@ -79,7 +79,7 @@ async function eachLine(
 ): Promise<number> {
   const output = new LineWriter(stdout)
   let failed = false
-  for await (const { text, tooLong } of linesOf(inputOf(file))) {
+  for await (const { text, tooLong } of linesOf(await inputOf(file))) {
     if (text.trim() === '' && !tooLong) continue
     const result = tooLong
       ? { line: JSON.stringify(faultRecord('line_too_long', 0, 0)), failed: true }
@@ -92,12 +92,13 @@ async function eachLine(
   return failed ? EXIT.failed : EXIT.done
 }
 
-/** The named file, or standard input for `-`. */
-export function inputOf(file: string): Readable {
+/** The named file, or standard input for `-`. Throws CommandFailed when it cannot be opened. */
+export async function inputOf(file: string): Promise<Readable> {
   if (file === '-') return stdin
-  const stream = createReadStream(file)
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    stream.destroy(new CommandFailed(`cannot read ${file}: ${error.code ?? 'failed'}`))
-  })
-  return stream
+  try {
+    return (await open(file)).createReadStream()
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'failed'
+    throw new CommandFailed(`cannot read ${file}: ${code}`, 'give the path of a text file, or -')
+  }
 }
