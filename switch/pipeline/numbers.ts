@@ -9,7 +9,6 @@
 
 import type { Journal } from '../journal/port.ts'
 import { NUMBER_BLOCK, NUMBER_REFILL_AT } from '../limits.ts'
-import { crashPoint } from '../runtime/crash-point.ts'
 
 const STAN_MAX = 999_999
 
@@ -80,7 +79,6 @@ export class Numbers {
 
   async #refill(counter: Counter): Promise<void> {
     counter.spare = await this.#journal.takeNumbers(counter.name, NUMBER_BLOCK, STAN_MAX)
-    crashPoint('numbers.after_refilled')
     if (counter.left === 0) this.#begin(counter)
   }
 }
