@@ -61,7 +61,13 @@ const MATRIX: ReadonlyArray<readonly [room: string, mayImport: readonly string[]
     'switch/secrets.ts', 'config/',
   ]],
 
-  // Wiring. Only the command that runs the switch imports main.ts.
+  // Wiring. Only the command that runs the switch imports main.ts. wiring.ts knows no adapter, so
+  // that the simulation can wire the same pipeline on virtual ports.
+  ['switch/wiring.ts', [
+    'switch/pipeline/', 'switch/link/', 'switch/codec/', 'switch/framing/', 'switch/runtime/',
+    'switch/journal/port.ts', 'switch/limits.ts', 'switch/pan-vault.ts', 'hsm/port.ts',
+    'hsm/key-directory.ts', 'routing/', 'config/',
+  ]],
   ['switch/main.ts', ['switch/', 'hsm/', 'emv/', 'routing/', 'cards/', 'config/', 'console/ops/']],
   ['console/commands/run.ts', ['switch/main.ts', 'console/', 'config/', 'switch/runtime/']],
   ['console/ops/', ['switch/runtime/']],
