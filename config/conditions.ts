@@ -9,11 +9,11 @@
  *              | ["request"] "field" N
  *              | ["request"] PART "is" VALUE { VALUE }
  *
- * PART is `22` or `22:0-2` (characters 0 and 1 of field 22). NAME is a condition that the dialect
+ * PART is `22` or `22:0-2` (characters 0 and 1 of field 22), or `mti` likewise. NAME is a condition that the dialect
  * names under `conditions:`. `agreement` is what two institutions agree: a message cannot tell.
  */
 
-/** Some characters of a field, from `from` up to and without `to`. */
+/** Some characters of a field, from `from` up to and without `to`; field 0 is the MTI. */
 export interface FieldPart {
   readonly field: number
   readonly from: number
@@ -34,12 +34,13 @@ export type Condition =
 
 /** What a condition asks of a message: a codec View fulfils it. */
 export interface ConditionMessage {
+  readonly mti: string
   has(field: number): boolean
   /** The field as text, empty when it is not there. */
   text(field: number): string
 }
 
-const PART = /^([0-9]{1,3})(?::([0-9]+)-([0-9]+))?$/
+const PART = /^(mti|[0-9]{1,3})(?::([0-9]+)-([0-9]+))?$/
 /** Named conditions may use each other so deep; a circle ends there. */
 const NAMES_DEEP_MAX = 8
 
@@ -49,7 +50,7 @@ export function parsePart(text: string): FieldPart | null {
   if (match === null) return null
   const from = match[2] === undefined ? 0 : Number(match[2])
   const to = match[3] === undefined ? Infinity : Number(match[3])
-  return to > from ? { field: Number(match[1]), from, to } : null
+  return to > from ? { field: match[1] === 'mti' ? 0 : Number(match[1]), from, to } : null
 }
 
 /**
@@ -141,5 +142,6 @@ export function holds(
 
 /** The characters a part names, without blanks around them. */
 export function partOf(message: ConditionMessage, part: FieldPart): string {
-  return message.text(part.field).slice(part.from, part.to).trim()
+  const text = part.field === 0 ? message.mti : message.text(part.field)
+  return text.slice(part.from, part.to).trim()
 }

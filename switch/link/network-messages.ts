@@ -145,6 +145,7 @@ export class NetworkMessages {
       },
       stan: (stan) => stan,
       institution: () => this.#settings.institution,
+      own_id: () => this.#settings.institution, // where the peer does not name itself
       peer_institution: () => this.#settings.peerInstitution,
       rrn: (stan, wallMs) => yearDayHour(wallMs) + stan,
       local_time: (_stan, wallMs) => hourMinuteSecond(zoned(wallMs)),
