@@ -1,7 +1,7 @@
 /**
- * Fuzz targets of the codec, one for each dialect: walk() never throws, refuses with a known kind of
- * fault inside the frame, agrees with the slow decoder about every input and every field, and what it
- * takes is written again byte for byte, from text and by forwarding.
+ * Fuzz targets of the codec, one for each dialect: walk() never throws, refuses with a known kind
+ * of fault inside the frame, agrees with the slow decoder about every input and every field, and
+ * what it takes is written again byte for byte, from text and by forwarding.
  *
  * Run by tests/fuzz/. An input is one message without framing.
  */
@@ -43,7 +43,9 @@ function messagesOf(dialect: string): Buffer[] {
   return found
 }
 
-/** A frame with other bytes before and after the message, so that offsets that forget `start` show. */
+/**
+ * A frame with other bytes before and after the message, so that offsets that forget `start` show.
+ */
 const MARGIN = 3
 
 class Codec {
@@ -152,7 +154,8 @@ function target(name: string): Target {
     covers: ['switch/codec/'],
     bytesMax: BYTES_MAX,
     seeds: (random) => [
-      ...messagesOf(name), ...Array.from({ length: GENERATED_SEEDS }, () => slowMessage(codec.slow, random)),
+      ...messagesOf(name),
+        ...Array.from({ length: GENERATED_SEEDS }, () => slowMessage(codec.slow, random)),
     ],
     mutate: (input, random) => changedMessage(codec.slow, input, random),
     run: (input) => codec.run(input),
