@@ -5,7 +5,7 @@
  * usual command. Terminals and schemes live in this process and survive every kill.
  */
 
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
 import { BookFile, IssuerBook } from '../../simulators/book.ts'
@@ -22,6 +22,8 @@ import { Floor, IncomingTill, RULES, TerminalTill, type Act } from './floor.ts'
 
 /** Terminals give up after this, ms: beyond the switch's own wait for a network. */
 const TERMINAL_WAIT_MS = 3_000
+/** Other banks' terminals: their network does not tell them of a dead line, so they wait it out. */
+const ACQUIRER_WAIT_MS = 1_000
 /** Settling: links, reversals with their pauses, store-and-forward. */
 const SETTLE_MS_MAX = 30_000
 const LOOK_MS = 25
@@ -46,8 +48,11 @@ export class CrashWorld {
   readonly random: Random
   /** What was killed since the books were last found equal. */
   readonly sinceAgreed: string[] = []
+  /** How often the books were compared. */
+  compared = 0
   readonly #stopPeer: () => Promise<void>
   #pid = 0
+  #logStart = 0
 
   private constructor(world: World, sql: pg.Pool, floor: Floor, random: Random, stop: () => Promise<void>) {
     this.world = world
@@ -86,6 +91,7 @@ export class CrashWorld {
   /** Starts the switch; false when it died on the way. */
   async start(crashAt = ''): Promise<boolean> {
     const environment: Record<string, string> = crashAt === '' ? {} : { SWITCHYARD_CRASH_AT: crashAt }
+    this.#logStart = this.log().length
     try {
       await this.world.startSwitch(environment)
       this.#pid = this.world.switchPid
@@ -138,6 +144,7 @@ export class CrashWorld {
     if (!this.alive()) return null
     const paths = { visa: bookPath(this.world.home, 'visa'), cups: bookPath(this.world.home, 'cups') }
     const found = await disagreements(this.sql, this.floor.items, paths)
+    this.compared++
     if (left !== '') found.unshift(`did not settle in ${SETTLE_MS_MAX} ms: ${left}`)
     if (found.length === 0) this.sinceAgreed.length = 0
     return found
@@ -151,13 +158,14 @@ export class CrashWorld {
     }
   }
 
-  /** Whether the last thing the switch wrote is that it died at this point. */
+  /** Whether the switch says, since it was last started, that it died at this point. */
   reached(point: string): boolean {
-    return this.log().trimEnd().endsWith(`crash point ${point} reached`)
+    return this.log().slice(this.#logStart).includes(`crash point ${point} reached`)
   }
 
   log(): string {
-    return readFileSync(join(this.world.home, 'switch.log'), 'utf8')
+    const path = join(this.world.home, 'switch.log')
+    return existsSync(path) ? readFileSync(path, 'utf8') : ''
   }
 
   async close(): Promise<void> {
@@ -185,7 +193,7 @@ async function startCups(
     listen: link.connect, dial: link.listen, token, clock, random, book, log, rules,
     ownId: link.peer_institution, memberId,
   })
-  const answerTimeoutMs = TERMINAL_WAIT_MS
+  const answerTimeoutMs = ACQUIRER_WAIT_MS
   const acquirer = new CupsAcquirer({ simulator, token, clock, random, book, memberId, answerTimeoutMs })
   const port = await simulator.start()
   const desk = new ControlDesk({

@@ -61,6 +61,8 @@ const DICE: readonly Act[] = [
 ]
 /** Pause of a terminal that cannot reach the switch, ms. */
 const UNREACHED_MS = 60
+/** How often a till looks whether the floor closes, ms. */
+const LOOK_MS = 20
 
 /** One terminal: it owns its line, its items, and what it must still clear up. */
 export abstract class Till {
@@ -73,9 +75,14 @@ export abstract class Till {
     this.random = random
   }
 
-  /** One operation: what is open first, then the act. Never rejects because the switch is away. */
-  abstract step(act: Act): Promise<void>
+  /** One operation: what is open first, then the act; null begins nothing new. Never rejects because the switch is away. */
+  abstract step(act: Act | null, done: () => boolean): Promise<void>
   abstract close(): void
+
+  /** Nothing is open, nothing is in hand. */
+  get settled(): boolean {
+    return this.open === null
+  }
 
   protected pick<T>(of: readonly T[]): T {
     return of[this.random.below(of.length)]!
@@ -110,9 +117,10 @@ export class TerminalTill extends Till {
     }
   }
 
-  async step(act: Act): Promise<void> {
+  async step(act: Act | null): Promise<void> {
     if (!(await this.#reach())) return
     if (this.open !== null) return this.#clearUp(this.open)
+    if (act === null) return
     if (act === 'sign_on') {
       this.keysKnown = false
       return
@@ -223,16 +231,33 @@ export class TerminalTill extends Till {
 export class IncomingTill extends Till {
   readonly #acquirer: CupsAcquirer
   #counter = 0
+  #inHand: Promise<void> | null = null
 
   constructor(acquirer: CupsAcquirer, random: Random) {
     super(random)
     this.#acquirer = acquirer
   }
 
-  async step(): Promise<void> {
+  /** Its network tells it nothing of a dead line: what is in hand ends with its own time-out, meanwhile others go on. */
+  async step(act: Act | null, done: () => boolean): Promise<void> {
+    this.#inHand ??= this.#work(act).finally(() => {
+      this.#inHand = null
+    })
+    let over = false
+    const ended = this.#inHand.then(() => {
+      over = true
+    })
+    while (!over && !done()) await Promise.race([ended, wait(systemClock, LOOK_MS)])
+  }
+
+  override get settled(): boolean {
+    return this.open === null && this.#inHand === null
+  }
+
+  async #work(act: Act | null): Promise<void> {
     try {
       if (this.open !== null) await this.#undo(this.open)
-      else await this.#buy()
+      else if (act !== null) await this.#buy()
     } catch {
       await wait(systemClock, UNREACHED_MS) // the line into the switch is not signed on
     }
@@ -299,7 +324,7 @@ export class Floor {
   /** Every till works until `done`; preferred acts come more often than the others. */
   async trade(preferred: readonly Act[], done: () => boolean): Promise<void> {
     const work = async (till: Till): Promise<void> => {
-      while (!done()) await till.step(this.#act(preferred))
+      while (!done()) await till.step(this.#act(preferred), done)
     }
     await Promise.all(this.tills.map(work))
   }
@@ -307,7 +332,7 @@ export class Floor {
   /** Every till clears up what it does not know; ends when all know, or when `done`. */
   async clearUp(done: () => boolean): Promise<void> {
     const work = async (till: Till): Promise<void> => {
-      while (till.open !== null && !done()) await till.step('balance')
+      while (!till.settled && !done()) await till.step(null, done)
     }
     await Promise.all(this.tills.map(work))
   }
