@@ -6,6 +6,7 @@
  * `node tests/crash/soak.ts --kills N --seed S`.
  */
 
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { CrashWorld } from './crash/driver.ts'
 import { dieAt, dieByChance, killDatabase } from './crash/lives.ts'
@@ -31,6 +32,17 @@ t.test('crash points are many, well named and each in one place', async (t) => {
   t.ok(points.length >= 40, `${points.length} points`)
   t.same(pointsInSource(), points, 'each name stands in one place')
   for (const point of points) t.match(point, /^[a-z]+(_[a-z]+)*\.(before|after)(_[a-z]+)+$/)
+})
+
+t.test('docs/reliability.md names every crash point, and no other', async (t) => {
+  const page = readFileSync(new URL('../docs/reliability.md', import.meta.url), 'utf8')
+  const listed = [...page.matchAll(/`([a-z_]+\.(?:before|after)_[a-z_]+)`/g)].map((match) => match[1])
+  t.same(listed.sort(), points.toSorted())
+})
+
+t.test('a crash point that is not name:nth is refused at start', async (t) => {
+  const starting = crash.world.startSwitch({ SWITCHYARD_CRASH_AT: 'outcome.after_commit' })
+  await t.rejects(starting, /SWITCHYARD_CRASH_AT is not name:nth/)
 })
 
 for (const point of points) {

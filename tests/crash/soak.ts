@@ -1,5 +1,6 @@
 /**
- * A long run of kills, with progress: `node tests/crash/soak.ts --kills N --seed S [--database N]`.
+ * A long run of kills, with progress:
+ * `node tests/crash/soak.ts --kills N --seed S [--database N] [--only BEGINNING]`.
  *
  * Kills at points (each point in turn, at the first to fifth time it is reached) and at instants by chance, one by one, and the
  * database now and then. Ends with exit code 1 at the first disagreement and prints the seed and the kills since the books
@@ -23,6 +24,7 @@ const { values } = parseArgs({
     kills: { type: 'string', default: '200' },
     seed: { type: 'string', default: '1' },
     database: { type: 'string', default: '0' },
+    only: { type: 'string', default: '' }, // points whose names begin so
   },
 })
 const kills = Number(values.kills)
@@ -30,7 +32,7 @@ const seed = Number(values.seed)
 const databaseKills = Number(values.database)
 const began = systemClock.monotonicMs()
 const crash = await CrashWorld.make(seed)
-const points = [...new Set(pointsInSource())]
+const points = pointsInSource().filter((point) => point.startsWith(values.only))
 const reached = new Map<string, number>()
 
 function say(text: string): void {
