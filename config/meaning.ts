@@ -52,6 +52,7 @@ const kindRow = z.strictObject({
   mti: z.array(mti),
   processing: z.array(z.string()).default([]), // first two digits of DE3; empty = any
   condition: z.array(z.string()).default([]), // DE25; empty = any
+  network_code: z.array(z.string()).default([]), // DE70; empty = any
   kind: z.enum([
     'purchase', 'cash', 'balance', 'refund', 'void', 'preauth', 'completion', 'transfer', 'deposit',
     'reversal', 'terminal_sign_on', 'terminal_control', 'key_exchange',
@@ -151,6 +152,8 @@ const meaningObject = z.strictObject({
    * Response code to reason; a code that is not listed becomes `unmapped_decline` and is counted.
    */
   reasons: z.record(z.string(), z.string()).default({}),
+  /** Codes after which money may have moved all the same: declined and reversed. */
+  uncertain: z.array(z.string()).default([]),
   response_code_field: fieldNumber.default(39),
   network: network.optional(),
   /** How the peer sends working keys: CUPS key reset (DE48 NK, 53, 96, 128) or Visa (DE96, 105). */
@@ -161,6 +164,7 @@ const meaningObject = z.strictObject({
       mti, // first attempt
       repeat_mti: mti,
       reuse_stan: z.boolean().default(false), // true: it carries the original's STAN (Visa)
+      partial: z.boolean().default(false), // true: it can name what stays (DE95)
       accepted: z.array(z.string()), // response codes that close it
       retry: z.array(z.string()), // response codes after which it is sent again; others park it
     })

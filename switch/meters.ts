@@ -38,6 +38,9 @@ export const REVERSAL_CAUSES = [
 ] as const
 
 /** How an attempt of store-and-forward ended. */
+/** What a person should look at, by kind. */
+export const EXCEPTIONS = ['reversal_unseen', 'reversal_mismatched', 'answer_undelivered'] as const
+
 export const SAF_OUTCOMES = ['acknowledged', 'refused', 'timed_out', 'not_sent', 'parked'] as const
 
 /** Verbs of the security module. */
@@ -121,6 +124,7 @@ export class Meters {
   readonly #lateReplies: CounterGrid
   readonly #unmatchedReplies: CounterGrid
   readonly #unmappedCodes: CounterGrid
+  readonly #exceptions: CounterGrid
   readonly #reversals: CounterGrid
   readonly #safAttempts: CounterGrid
   readonly #linkChanges: CounterGrid
@@ -167,6 +171,10 @@ export class Meters {
     )
     this.#unmappedCodes = counter(
       'unmapped_codes_total', 'Response codes that no table explains.', link,
+    )
+    this.#exceptions = counter(
+      'exceptions_total', 'Reversals without or against their original, undelivered answers.',
+      link, { name: 'kind', values: EXCEPTIONS },
     )
     this.#reversals = counter(
       'reversals_total', 'Reversals queued.', route, { name: 'cause', values: REVERSAL_CAUSES },
@@ -234,6 +242,10 @@ export class Meters {
 
   unmappedCode(link: string): void {
     this.#unmappedCodes.count(link)
+  }
+
+  exceptionSeen(link: string, kind: (typeof EXCEPTIONS)[number]): void {
+    this.#exceptions.count(link, kind)
   }
 
   reversalQueued(route: string, cause: string): void {

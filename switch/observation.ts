@@ -68,6 +68,21 @@ export class Observation implements Observer {
     this.#log.answerUnmatched(link, nearOwner, field)
   }
 
+  reversalUnseen(link: string, txn: string): void {
+    this.#meters.exceptionSeen(link, 'reversal_unseen')
+    this.#log.exceptionSeen(link, txn, 'reversal_unseen')
+  }
+
+  reversalMismatched(link: string, txn: string): void {
+    this.#meters.exceptionSeen(link, 'reversal_mismatched')
+    this.#log.exceptionSeen(link, txn, 'reversal_mismatched')
+  }
+
+  undelivered(link: string, txn: string): void {
+    this.#meters.exceptionSeen(link, 'answer_undelivered')
+    this.#log.exceptionSeen(link, txn, 'answer_undelivered')
+  }
+
   unmappedCode(link: string, code: string): void {
     this.#meters.unmappedCode(link)
     this.#log.codeUnmapped(link, code)

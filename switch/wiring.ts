@@ -150,6 +150,7 @@ export async function wirePipeline(
     unsettled: (txn) => {
       if (!unsettled.add(txn)) witness.failed('unsettled_full', new Error('settled at next start'))
     },
+    isUnsettled: (key) => unsettled.has(key),
   }
   const speech = speechOf(config, dialects, profiles)
   const pipeline = new Pipeline({
@@ -174,16 +175,21 @@ function keyKeeper(
 ): Context['keepKey'] {
   const { journal, keys } = ports
   const { links, zoneKeys, overlap } = parts
+  const checkValues = new Map<string, string>() // of the keys that came in this life, by name
   const keepPrevious = async (name: string): Promise<void> => {
-    const before = name.startsWith('zone.') ? await keys.find(name) : null
+    // Of two replacements that were never seen in use, the terminal may hold the one before both.
+    const before = overlap.isUnproven(name) ? null : await keys.find(name)
     if (before === null) return
     await journal.putKeyBlock(previousName(name), before, '', '')
     keys.put(previousName(name), before)
-    overlap.replaced(name)
+    if (name.startsWith('zone.')) overlap.replaced(name)
+    else overlap.replacedUntilProven(name)
   }
   return async (name, block, kcv, usage) => {
     const kcvHex = Buffer.from(kcv).toString('hex').toUpperCase()
-    await keepPrevious(name)
+    // The same key again (its answer was lost) must not become its own predecessor.
+    if (checkValues.get(name) !== kcvHex) await keepPrevious(name)
+    checkValues.set(name, kcvHex)
     crashPoint('key.after_previous_kept')
     await journal.putKeyBlock(name, block, kcvHex, usage)
     crashPoint('key.after_stored')

@@ -238,9 +238,13 @@ t.test('a repeated answer is dropped, and the next transaction is not disturbed'
 })
 
 t.test('new zone keys while traffic runs: nothing is declined for it', async (t) => {
+  const changes = (): number => world.log().split('"name":"zone.cups.').length
   for (let i = 0; i < 4; i++) {
+    const before = changes()
     await world.askCups({ do: 'renew-keys' })
     t.equal((await sale('cups-1', 310)).code, '00')
+    await world.until('both keys in force', () => changes() === before + 2)
+    t.equal((await sale('cups-1', 320)).code, '00')
   }
 })
 

@@ -17,6 +17,7 @@ import type {
   ReverseResult,
   TimelineEvent,
 } from './port.ts'
+import { byteaText } from './group.ts'
 
 /** Bears what a customer owes when a credit is undone that was spent meanwhile. */
 export const SHORTFALL_ACCOUNT = 'suspense:reversal_shortfall'
@@ -64,7 +65,7 @@ export function reverse(
     const outcome = seen.reverseOutcome ?? 'declined_original'
     return { occurrence: same ? 'replay' : 'conflict', outcome, original: describe(original) }
   }
-  const outcome = outcomeOf(original)
+  const outcome = agrees(original, request) ? outcomeOf(original) : 'mismatch'
   const changes = outcome === 'reversed' || outcome === 'pending'
   if (original !== undefined && original.changed && changes) return DEFER
   if (original === undefined) rememberUnseen(group, request, placeholderId())
@@ -112,6 +113,19 @@ function outcomeOf(original: TxnImage | undefined): ReverseOutcome {
     case 'reversed_unseen':
       return 'already'
   }
+}
+
+/**
+ * A reversal must name card and amount of its original where it carries them (cups-host.md section
+ * 13: DE90 plus DE2 and DE4), and the very transaction where the caller says so.
+ */
+function agrees(original: TxnImage | undefined, request: ReverseRequest): boolean {
+  if (original === undefined) return true
+  const { facts, onlyTxnId } = request
+  if (onlyTxnId !== null && original.id !== onlyTxnId) return false
+  const noCard = facts.panMasked === ''
+  if (!noCard && original.token !== byteaText(facts.panToken)) return false
+  return facts.amountMinor === 0 || facts.amountMinor === original.amountMinor
 }
 
 function describe(original: TxnImage | undefined): ReverseResult['original'] {

@@ -240,9 +240,11 @@ export function reverseRequest(
   reversedAmountMinor: number | null = null,
 ): ReverseRequest {
   return {
-    facts: facts({ mti: '0420', ...changes }),
+    // Names neither card nor amount, so that it agrees with any original; tests that care say so.
+    facts: facts({ mti: '0420', amountMinor: 0, panMasked: '', ...changes }),
     originalKey,
     reversedAmountMinor,
+    onlyTxnId: null,
     events: [],
   }
 }

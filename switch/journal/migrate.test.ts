@@ -1,5 +1,5 @@
 // Migrations on a real PostgreSQL: each once, in order, unchanged, one transaction each.
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -22,13 +22,12 @@ function copy(): string {
   return directory
 }
 
-const NAMES = [
-  '0001-transactions.sql',
-  '0002-ledger.sql',
-  '0003-cards.sql',
-  '0004-store-and-forward.sql',
-  '0005-numbers-and-keys.sql',
-]
+const NAMES = readdirSync(MIGRATIONS_DIRECTORY)
+  .filter((name) => name.endsWith('.sql'))
+  .sort()
+const number = (of: number): string => String(of).padStart(4, '0')
+const NEXT = number(NAMES.length + 1)
+const AFTER_NEXT = number(NAMES.length + 2)
 
 t.test('all are applied once, and a second run does nothing', async (t) => {
   const url = await server.newDatabase()
@@ -59,30 +58,30 @@ t.test('a file changed after it was applied is refused by name', async (t) => {
 t.test('a database of a newer program is refused', async (t) => {
   const url = await server.newDatabase()
   const directory = copy()
-  writeFileSync(join(directory, '0006-later.sql'), 'CREATE TABLE later (n int);')
+  writeFileSync(join(directory, `${NEXT}-later.sql`), 'CREATE TABLE later (n int);')
   await migrate(url, directory)
-  await t.rejects(migrate(url), { message: /0006-later\.sql, which this program does not know/ })
+  await t.rejects(migrate(url), { message: new RegExp(`${NEXT}-later\\.sql, which this program does not know`) })
 })
 
 t.test('a file that fails is undone whole, and those before it stay', async (t) => {
   const url = await server.newDatabase()
   const directory = copy()
-  writeFileSync(join(directory, '0006-bad.sql'), 'CREATE TABLE half (n int); SELECT 1 / 0;')
+  writeFileSync(join(directory, `${NEXT}-bad.sql`), 'CREATE TABLE half (n int); SELECT 1 / 0;')
   await t.rejects(migrate(url, directory), {
-    message: /^migration 0006-bad\.sql failed and was undone: division by zero/,
+    message: new RegExp(`^migration ${NEXT}-bad\\.sql failed and was undone: division by zero`),
   })
   const found = `SELECT to_regclass('half') AS half, to_regclass('txn') IS NOT NULL AS txn`
   t.same(await sql(url, found), [{ half: null, txn: true }])
-  writeFileSync(join(directory, '0006-bad.sql'), 'CREATE TABLE half (n int);')
-  t.same(await migrate(url, directory), ['0006-bad.sql'], 'it was never applied, so it may change')
+  writeFileSync(join(directory, `${NEXT}-bad.sql`), 'CREATE TABLE half (n int);')
+  t.same(await migrate(url, directory), [`${NEXT}-bad.sql`], 'it was never applied, so it may change')
 })
 
 t.test('gaps and strange names are refused before anything is done', async (t) => {
   const url = await server.newDatabase()
   const gap = copy()
-  writeFileSync(join(gap, '0007-too-far.sql'), 'SELECT 1;')
+  writeFileSync(join(gap, `${AFTER_NEXT}-too-far.sql`), 'SELECT 1;')
   await t.rejects(migrate(url, gap), new MigrationError(
-    'migration 0006 is missing or doubled: found 0007-too-far.sql there'))
+    `migration ${NEXT} is missing or doubled: found ${AFTER_NEXT}-too-far.sql there`))
   const strange = copy()
   writeFileSync(join(strange, 'notes.txt'), '')
   await t.rejects(migrate(url, strange), { message: /^notes\.txt is not a migration/ })

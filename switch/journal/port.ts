@@ -173,6 +173,8 @@ export interface ReverseRequest {
   facts: TxnFacts // of the reversal message itself; its businessKey is its own
   originalKey: string // businessKey of the original
   reversedAmountMinor: number | null // null = full; otherwise what is to be released (DE95)
+  /** Undo the original only if it is this transaction, not an earlier one with the same key. */
+  onlyTxnId: string | null
   events: TimelineEvent[]
 }
 
@@ -181,7 +183,13 @@ export interface ReverseRequest {
  * `unseen`: no original, key remembered so that a late original is refused. `pending`: original has
  * no outcome yet; it will be reversed with it.
  */
-export type ReverseOutcome = 'reversed' | 'already' | 'declined_original' | 'unseen' | 'pending'
+export type ReverseOutcome =
+  | 'reversed'
+  | 'already'
+  | 'declined_original'
+  | 'unseen'
+  | 'pending'
+  | 'mismatch' // the key is right, card or amount are not: nothing is undone
 
 export interface ReverseResult {
   occurrence: Occurrence

@@ -202,10 +202,10 @@ export function recoverQuery(nowMs: number): QueryConfig {
   return {
     text: `
       WITH open AS MATERIALIZED (
-        SELECT id, destination, pan_token, rrn FROM txn WHERE state = 'intent'
+        SELECT id, destination, pan_token, rrn, kind FROM txn WHERE state = 'intent'
         ORDER BY business_key LIMIT ${RECOVER_BATCH} FOR UPDATE
       ), settled AS (
-        UPDATE txn SET state = 'timed_out',
+        UPDATE txn SET state = CASE WHEN txn.kind = 'balance' THEN 'declined' ELSE 'timed_out' END,
           answer = jsonb_build_object('reason', 'timeout', 'authCode', '', 'settlementDate', '',
             'networkRrn', open.rrn, 'iccHex', '', 'balanceMinor', NULL, 'balanceCurrency', ''),
           events = txn.events || jsonb_build_array(jsonb_build_object(
@@ -216,6 +216,7 @@ export function recoverQuery(nowMs: number): QueryConfig {
         INSERT INTO saf (destination, kind, cause, txn_id, pan_token, queued_at_ms,
                          next_attempt_at_ms)
         SELECT destination, 'reversal', 'restart', id, pan_token, $1, $1 FROM open
+        WHERE kind <> 'balance' -- an inquiry moved nothing
         ON CONFLICT (txn_id) WHERE kind = 'reversal' DO NOTHING
       )
       SELECT count(*)::int AS settled FROM settled`,

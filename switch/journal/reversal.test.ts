@@ -66,6 +66,36 @@ check('reversing ten times undoes once and restores the limit of the original da
   t.equal(await count(url, 'saf'), 0, 'nothing goes to a scheme')
 })
 
+check('a reversal of another card or amount undoes nothing, and says so', async (t, url, journal) => {
+  const request = authorizeRequest()
+  const { businessKey, panMasked, amountMinor } = request.facts
+  await journal.authorize(request)
+  const paid = await balance(url, 'customer:1')
+  const otherCard = await journal.reverse(
+    reverseRequest(businessKey, { panToken: token(2), panMasked }),
+  )
+  t.equal(otherCard.outcome, 'mismatch')
+  const otherAmount = await journal.reverse(
+    reverseRequest(businessKey, { amountMinor: amountMinor + 1 }),
+  )
+  t.equal(otherAmount.outcome, 'mismatch')
+  t.equal(await balance(url, 'customer:1'), paid)
+  const right = await journal.reverse(reverseRequest(businessKey, { amountMinor }))
+  t.equal(right.outcome, 'reversed')
+})
+
+check('undoing by transaction leaves an earlier one with the same key alone', async (t, url, journal) => {
+  const request = authorizeRequest()
+  const { businessKey, id } = request.facts
+  await journal.authorize(request)
+  const paid = await balance(url, 'customer:1')
+  const other = { ...reverseRequest(businessKey), onlyTxnId: '01ARZ3NDEKTSV4RRFFQ69G5FAV' }
+  t.equal((await journal.reverse(other)).outcome, 'mismatch')
+  t.equal(await balance(url, 'customer:1'), paid)
+  const own = { ...reverseRequest(businessKey), onlyTxnId: id }
+  t.equal((await journal.reverse(own)).outcome, 'reversed')
+})
+
 check('the same reversal message repeated is told the same', async (t, url, journal) => {
   const request = authorizeRequest()
   await journal.authorize(request)

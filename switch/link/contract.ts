@@ -95,6 +95,8 @@ export interface LinkHandlers {
    * passed lately.
    */
   unmatched(message: Message, late: LateAnswer | null, near: NearMiss | null): void
+  /** Something of ours failed on a frame; its connection was closed. */
+  failed(link: Link, error: unknown): void
   stateChanged(link: Link, from: LinkState, to: LinkState, cause: string): void
 }
 

@@ -168,7 +168,7 @@ t.test('network requests of the peer are answered while business waits', async (
   t.equal(stage.link.pendingCount(), 1)
 })
 
-t.test('cut-over, keys and unknown network codes go to the pipeline', async (t) => {
+t.test('keys and unknown network codes go to the pipeline, cut-over is answered', async (t) => {
   const stage = await readyStage()
   for (const [stan, code] of [['1', '101'], ['2', '201'], ['3', '202'], ['4', '777']] as const) {
     stage.peer.say('0820', { 7: '0105160000', 11: `00000${stan}`, 70: code })
@@ -177,8 +177,13 @@ t.test('cut-over, keys and unknown network codes go to the pipeline', async (t) 
   stage.peer.say('0620', { 7: '0105160000', 11: '000005', 70: '951' })
   stage.peer.say('0802', { 7: '0105160000', 11: '000006', 70: '001' })
   stage.clock.advance(5)
-  t.same(stage.told.lines.slice(0, 4), [1, 2, 3, 4].map((stan) => `request 0820 00000${stan}`))
-  t.same(stage.told.lines.slice(4), ['request 0620 000005', 'request 0802 000006'])
+  t.same(stage.told.lines, [
+    'request 0820 000001', 'request 0820 000004', 'request 0620 000005', 'request 0802 000006',
+  ])
+  const answered = stage.peer.reader.frames.filter((frame) => frame.mti === '0830')
+  t.same(answered.slice(-2).map((frame) => [frame.fields[11], frame.fields[39]]), [
+    ['000002', '00'], ['000003', '00'],
+  ])
 })
 
 t.test('a reply goes back on the connection of its request, envelope turned', async (t) => {

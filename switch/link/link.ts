@@ -200,10 +200,20 @@ class PeerLink implements Link, LifecycleHost {
   // Receiving
 
   frame(connection: LinkConnection, frame: Buffer, envelopeBytes: number): void {
+    try {
+      this.#take(connection, frame, envelopeBytes)
+    } catch (error) {
+      // A defect of ours must not end the process, or the peer's next copy would end it again.
+      this.#handlers.failed(this, error)
+      connection.close('frame_failed')
+    }
+  }
+
+  #take(connection: LinkConnection, frame: Buffer, envelopeBytes: number): void {
     const { framing, dialect } = this.settings
     const envelope = frame.subarray(0, envelopeBytes)
     if (framing.rejected(envelope)) {
-      this.#rejected(envelope, frame.subarray(envelopeBytes))
+      if (this.#mayAnswer(connection)) this.#rejected(envelope, frame.subarray(envelopeBytes))
       return
     }
     const message = new ReceivedMessage(
@@ -216,14 +226,24 @@ class PeerLink implements Link, LifecycleHost {
       walkBeforeFault(dialect, frame, envelopeBytes, frame.length, view, fault)
       this.#handlers.malformed(message, { kind, field, offset })
     } else if (dialect.header !== null && dialect.header.rejected(view.header())) {
-      this.#rejectedByHeader(message)
+      if (this.#mayAnswer(connection)) this.#rejectedByHeader(message)
+      else message.release()
     } else if (isAnswer(view.mtiNumber)) this.#answer(connection, message)
     else this.#request(connection, message)
   }
 
+  /**
+   * A stranger on our port must not be able to answer for the peer: answers and rejects come on
+   * lines we dialled, and on signed-on lines of the peer where answers carry a MAC (simplex lines).
+   */
+  #mayAnswer(connection: LinkConnection): boolean {
+    if (connection.dialled) return true
+    const { connect, meaning } = this.settings
+    return connection.signedOnOnce && (connect === null || meaning.mac !== undefined)
+  }
+
   #answer(connection: LinkConnection, message: Message): void {
-    // A stranger on our port must not be able to answer for the peer.
-    if (!connection.dialled && !connection.signedOnOnce) {
+    if (!this.#mayAnswer(connection)) {
       this.#handlers.unmatched(message, null, null)
       return
     }
@@ -263,6 +283,10 @@ class PeerLink implements Link, LifecycleHost {
       this.#answerNetwork(network, message, true)
       this.#life.peerSignedOff(connection)
     } else if (kind === 'echo') this.#answerNetwork(network, message, true)
+    else if (kind === 'cutover' && (connection.dialled || connection.signedOnOnce)) {
+      // Told for information: every message of the network carries its settlement date itself.
+      this.#answerNetwork(network, message, true)
+    }
     // Keys, cut-over and what else a peer may say concern the pipeline; a stranger may say none of
     // it.
     else if (connection.dialled || connection.signedOnOnce) this.#handlers.request(message)

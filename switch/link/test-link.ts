@@ -86,6 +86,10 @@ export class Recorder implements LinkHandlers {
     message.release()
   }
 
+  failed(_link: Link, error: unknown): void {
+    throw error
+  }
+
   stateChanged(_link: Link, from: string, to: string, cause: string): void {
     this.states.push(`${from} ${to} ${cause}`)
     this.onState(from, to)

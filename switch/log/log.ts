@@ -144,6 +144,11 @@ export class Log {
     this.#pino.warn({ event: 'answer.unmatched', link, near, field })
   }
 
+  /** Something a person should look at: a reversal without original, an answer nobody took. */
+  exceptionSeen(link: string, txn: string, what: string): void {
+    this.#pino.warn({ event: 'exception.seen', link, txn, what })
+  }
+
   /** A response code that is in no table was answered as a safe decline. */
   codeUnmapped(link: string, rc: string): void {
     this.#pino.error({ event: 'code.unmapped', link, rc: shortCode(rc) })

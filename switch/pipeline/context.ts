@@ -54,6 +54,11 @@ export interface Observer {
   completed(txn: Txn, durationMs: number): void
   lateAnswer(link: string, owner: string, responseCode: string): void
   unmatchedAnswer(link: string, nearOwner: string, field: number): void
+  /** A reversal named a transaction that is not known; its key is remembered. */
+  reversalUnseen(link: string, txn: string): void
+  /** A reversal has the key of a transaction but another card or amount; nothing was undone. */
+  reversalMismatched(link: string, txn: string): void
+  undelivered(link: string, txn: string): void
   unmappedCode(link: string, code: string): void
   reversalQueued(route: string, txn: string, cause: string): void
   safAttempted(
@@ -88,6 +93,8 @@ export interface Context {
   wakeSaf(destination: string): void
   /** Outcomes the database did not take; settled later. */
   unsettled(txn: Txn): void
+  /** True while the outcome of a request with this key waits to be settled. */
+  isUnsettled(businessKey: string): boolean
 }
 
 /** Steps say what comes next: the next step, the answer, or nothing at all. */
@@ -99,6 +106,7 @@ export type Step = (txn: Txn, context: Context) => Next | Promise<Next>
 /** Refuses with a reason and goes to the answer. */
 export function refuse(txn: Txn, reason: Reason): Next {
   txn.refuse(reason)
+  txn.answerIcc = null // an ARPC says the code it was made for; a refusal has none or its own
   return 'answer'
 }
 

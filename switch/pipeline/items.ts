@@ -63,6 +63,8 @@ export const ITEMS: Readonly<Record<string, Item>> = {
     return originalElements(txn, profile.institution, '')
   },
   original_elements_93: (txn, target) => originalElements93(txn, target),
+  replacement_amounts: (txn) => replacementAmounts(txn),
+  visa_63_reversal: (txn) => visa63Reversal(txn),
   reversal_code: (txn) => REVERSAL_CODE[reversalCause(txn)],
   reversal_reason_93: (txn) => REVERSAL_REASON_93[reversalCause(txn)],
   // Where
@@ -81,10 +83,8 @@ export const ITEMS: Readonly<Record<string, Item>> = {
   mastercard_category: (txn) => (txn.condition === '02' || txn.kind === 'cash' ? 'Z' : 'R'),
   mastercard_61: (txn) => mastercard61(txn),
   // Answers
-  settlement_date: (txn, { context }) => txn.answer.settlementDate || context.calendar.localDate(),
-  settlement_date_6: (txn, { context }) => {
-    return withYear(txn.answer.settlementDate || context.calendar.localDate(), context)
-  },
+  settlement_date: (txn) => settlementDate(txn),
+  settlement_date_6: (txn, { context }) => withYear(settlementDate(txn), context),
   icc_answer: (txn) => txn.answerIcc,
   icc_answer_hex: (txn) => (txn.answerIcc ? hex(txn.answerIcc) : null),
   icc_answer_agns: (txn) => (txn.answerIcc ? agnsAnswerOfTlvs(txn.answerIcc) : null),
@@ -108,6 +108,22 @@ export function itemNamed(name: string): Item {
   const item = ITEMS[name]
   if (!item) throw new Error(`there is no item "${name}"; see docs/reference/items.md`)
   return item
+}
+
+/**
+ * DE15, MMDD: the network's own where it sent one, else the one in force, else the business date
+ * (cups-host.md section 13: taken from the network, never computed over it).
+ */
+function settlementDate(txn: Txn): string {
+  const { view } = txn.message
+  const theirs = view.has(15) ? view.text(15).slice(-4) : ''
+  return theirs || txn.answer.settlementDate || txn.businessDate.slice(5).replace('-', '')
+}
+
+/** DE95: what stays of a partly reversed amount, then zeros (42 digits); none for a full reversal. */
+function replacementAmounts(txn: Txn): string | null {
+  if (txn.remainingMinor === null) return null
+  return amountText(txn.remainingMinor).padEnd(42, '0')
 }
 
 /** DE4: twelve digits. */
@@ -177,6 +193,11 @@ function mastercard61(txn: Txn): string {
   const chip = txn.entryMode.startsWith('05') || txn.entryMode.startsWith('07')
   // 1 attendance, 2-9 as in an ordinary purchase with the card, 10 level, 11 input, 12-13, country
   return `${atm ? '1' : '0'}00000000${atm ? '1' : '0'}${chip ? '5' : '2'}00156`.padEnd(26)
+}
+
+/** VisaNet DE63 of a reversal: 63.1 network 0002, 63.3 reason 2502 not completed, 2504 partial. */
+function visa63Reversal(txn: Txn): Uint8Array {
+  return Buffer.from(`A000000002${txn.remainingMinor === null ? '2502' : '2504'}`, 'hex')
 }
 
 /** VisaNet DE55: dataset 01, two bytes of length, TLVs as they came. */

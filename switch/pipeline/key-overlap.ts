@@ -26,6 +26,24 @@ export class KeyOverlap {
     this.#endsMono.set(name, this.#clock.monotonicMs() + KEY_OVERLAP_MS)
   }
 
+  /**
+   * A terminal's key was replaced: the one of before stays right until the new one was seen in use,
+   * because the answer that carried it may be lost, and anybody can ask for new keys.
+   */
+  replacedUntilProven(name: string): void {
+    this.#endsMono.set(name, Infinity)
+  }
+
+  /** True when a replacement was not seen in use yet: its predecessor must not be overwritten. */
+  isUnproven(name: string): boolean {
+    return this.#endsMono.get(name) === Infinity
+  }
+
+  /** The new key was seen in use: the one of before is over. */
+  proven(name: string): void {
+    if (this.isUnproven(name)) this.#endsMono.delete(name)
+  }
+
   /** Name of the key of before while the overlap lasts, else null. */
   previous(name: string): string | null {
     const ends = this.#endsMono.get(name)
@@ -41,13 +59,22 @@ export function previousName(name: string): string {
   return `${name}@previous`
 }
 
-/** Verifies with the key in force and, while the overlap lasts, with the one of before. */
+/**
+ * Verifies with the key in force and, while the overlap lasts, with the one of before; gives the
+ * name of the key that was right.
+ */
 export async function verifyMacInOverlap(
   hsm: Hsm,
   overlap: KeyOverlap,
   request: VerifyMacRequest,
-): Promise<HsmResult<null>> {
+): Promise<HsmResult<string>> {
   const result = await hsm.verifyMac(request)
+  if (result.outcome === 'ok') {
+    overlap.proven(request.key)
+    return { outcome: 'ok', value: request.key }
+  }
   const key = result.outcome === 'mac_mismatch' ? overlap.previous(request.key) : null
-  return key === null ? result : hsm.verifyMac({ ...request, key })
+  if (key === null) return result
+  const before = await hsm.verifyMac({ ...request, key })
+  return before.outcome === 'ok' ? { outcome: 'ok', value: key } : before
 }

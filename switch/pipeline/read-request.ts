@@ -55,6 +55,9 @@ interface KeyPart {
 /** How DE55 stands in a message: TLVs, Visa's dataset around them, or hexadecimal characters. */
 export type IccForm = 'tlv' | 'visa_dataset' | 'hex_text'
 
+/** Parts of which the first that a message has counts. */
+type KeyChoice = readonly KeyPart[]
+
 /** What of a dialect's meaning is needed to read its requests, prepared once. */
 export interface Reader {
   kinds: Meaning['kinds']
@@ -69,8 +72,8 @@ export interface Reader {
   iccForm: IccForm
   entryModeForm: Meaning['entry_mode']
   batch: KeyPart | null
-  businessKey: KeyPart[]
-  originalKey: KeyPart[]
+  businessKey: KeyChoice[]
+  originalKey: KeyChoice[]
 }
 
 /**
@@ -95,9 +98,14 @@ export function readerOf(meaning: Meaning, iccForm: IccForm): Reader {
     iccForm,
     entryModeForm: meaning.entry_mode,
     batch: meaning.batch === '' ? null : keyPart(meaning.batch),
-    businessKey: meaning.business_key.map(keyPart),
-    originalKey: meaning.original_key.map(keyPart),
+    businessKey: meaning.business_key.map(keyChoice),
+    originalKey: meaning.original_key.map(keyChoice),
   }
+}
+
+/** `90:4-10|11`: the first part whose field is there. */
+function keyChoice(text: string): KeyChoice {
+  return text.split('|').map(keyPart)
 }
 
 /** `11`, `60:2-8`, `32:pad11` or `90:4-10`. */
@@ -134,6 +142,7 @@ export function kindOf(reader: Reader, view: View): RequestKind | null {
     if (!row.mti.includes(mti)) continue
     if (row.processing.length > 0 && !row.processing.includes(processing)) continue
     if (row.condition.length > 0 && !row.condition.includes(condition)) continue
+    if (row.network_code.length > 0 && !row.network_code.includes(view.text(70))) continue
     return row.kind
   }
   return null
@@ -174,9 +183,13 @@ function locationOf(view: View, field: number): Uint8Array | null {
   return text.startsWith('hex:') ? null : Uint8Array.from(Buffer.from(text, 'latin1'))
 }
 
-function keyText(txn: Txn, parts: readonly KeyPart[], kind: string): string {
+function keyText(txn: Txn, parts: readonly KeyChoice[], kind: string): string {
+  const { view } = txn.message
   let key = `${txn.link.settings.name}|${kind}`
-  for (const part of parts) key += `|${partText(part, txn.message.view)}`
+  for (const choice of parts) {
+    const part = choice.find((one) => view.has(one.field))
+    key += part === undefined ? '|' : `|${partText(part, view)}`
+  }
   return key
 }
 
@@ -203,6 +216,8 @@ export function iccOf(view: View, field: number, form: IccForm): Uint8Array {
 /** What must be equal for two requests with one key to be the same request; hex SHA-256. */
 export function bodyHashOf(txn: Txn): string {
   const token = txn.panToken ? Buffer.from(txn.panToken).toString('hex') : ''
-  const body = [txn.kind ?? '', txn.processing, txn.amountMinor, txn.currency, token].join('|')
+  const left = txn.reversedAmountMinor ?? ''
+  const kind = txn.kind ?? ''
+  const body = [kind, txn.processing, txn.amountMinor, txn.currency, token, left].join('|')
   return createHash('sha256').update(body).digest('hex')
 }

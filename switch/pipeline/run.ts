@@ -1,3 +1,4 @@
+// hot path
 /**
  * Runs requests through their flows: admission, duplicates in flight, the answer, and what must be
  * settled later.
@@ -22,7 +23,11 @@ import { keyNames, refuse, type Context, type Next, type Step } from './context.
 import { flowsFor, walkFlow, type Flow } from './flows.ts'
 import { MacTarget } from './mac.ts'
 import { readRequest, type Reader } from './read-request.ts'
+import { safRowOf } from './saf.ts'
 import { Txn, type RequestKind } from './txn.ts'
+
+/** Owners of requests are transaction ids (ULID), or rows of store-and-forward. */
+const TXN_ID = /^[0-9A-HJKMNP-TV-Z]{26}$/
 
 export interface PipelineParts {
   context: Context
@@ -96,12 +101,24 @@ export class Pipeline implements LinkHandlers {
       observer.unmatchedAnswer(link, near?.owner ?? '', near?.field ?? 0)
       return
     }
+    const saf = safRowOf(late.owner)
+    if (!saf && !TXN_ID.test(late.owner)) return // one of the link's own network messages
     observer.lateAnswer(link, late.owner, code)
     crashPoint('late_answer.after_received')
     const event = { atMs: clock.wallMs(), what: 'answer.late', detail: `${link} ${code}` }
-    journal.note(late.owner, [event]).catch((error: unknown) => {
+    const accepted = message.link.settings.meaning.reversal?.accepted ?? []
+    if (saf && accepted.includes(code)) {
+      journal.safAcknowledge(saf.id, code).catch((error: unknown) => {
+        observer.failed('saf', error)
+      })
+    }
+    journal.note(saf?.txnId ?? late.owner, [event]).catch((error: unknown) => {
       observer.failed('journal.note', error)
     })
+  }
+
+  failed(_link: Link, error: unknown): void {
+    this.#context.observer.failed('frame', error)
   }
 
   stateChanged(link: Link, from: LinkState, to: LinkState, cause: string): void {
@@ -152,7 +169,8 @@ export class Pipeline implements LinkHandlers {
     } catch (error) {
       this.#context.observer.failed('flow', error)
       const unknown = error instanceof JournalUnavailable && error.outcomeUnknown
-      if (unknown && txn.kind !== 'reversal') this.#context.unsettled(txn)
+      const open = txn.sentStan !== '' // an intent may stand that nobody else will conclude
+      if ((unknown || open) && txn.kind !== 'reversal') this.#context.unsettled(txn)
       return refuse(txn, 'malfunction')
     }
   }
@@ -178,12 +196,22 @@ export class Pipeline implements LinkHandlers {
     try {
       const sent = await this.#reply(txn)
       crashPoint('answer.after_send')
-      txn.note(clock.wallMs(), sent ? 'answer.sent' : 'answer.undelivered', txn.answer.reason)
+      if (!sent) this.#undelivered(txn)
     } catch (error) {
       observer.failed('answer', error)
     }
     observer.completed(txn, clock.monotonicMs() - txn.message.receivedMono)
     txn.message.release()
+  }
+
+  /** The originator has gone: it will reverse what it did not hear of; here it is only told. */
+  #undelivered(txn: Txn): void {
+    const { clock, journal, observer } = this.#context
+    const link = txn.link.settings.name
+    observer.undelivered(link, txn.id)
+    if (!txn.panToken || txn.replayed) return
+    const event = { atMs: clock.wallMs(), what: 'answer.undelivered', detail: link }
+    journal.note(txn.id, [event]).catch((error: unknown) => observer.failed('journal.note', error))
   }
 
   async #reply(txn: Txn): Promise<boolean> {
@@ -192,7 +220,8 @@ export class Pipeline implements LinkHandlers {
     if (!builder) return false
     const rule = builder.macRule(txn.message.view.mti)
     const profile = this.#context.profiles.get(name)
-    const key = txn.terminal ? keyNames.terminalMac(txn.terminal) : (profile?.macKey ?? '')
+    const own = txn.terminal ? keyNames.terminalMac(txn.terminal) : (profile?.macKey ?? '')
+    const key = txn.macKey || own
     const frame = builder.reply(txn, this.#context, key !== '')
     if (!rule || key === '') return txn.link.reply(txn.message, frame)
     const target = new MacTarget(rule, builder.dialect, frame)
@@ -216,6 +245,7 @@ export class Pipeline implements LinkHandlers {
    * (behaviours.md D31).
    */
   readonly #joinDuplicate: Step = (txn) => {
+    if (this.#context.isUnsettled(txn.businessKey)) return refuse(txn, 'malfunction')
     const first = this.#inFlight.get(txn.businessKey)
     if (!first) {
       this.#inFlight.set(txn.businessKey, txn)

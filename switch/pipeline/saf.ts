@@ -7,6 +7,7 @@
  * again, or parked for a person (behaviours.md C18 to C28).
  */
 
+import type { Meaning } from '../../config/meaning.ts'
 import type { Link, Message } from '../link/contract.ts'
 import type { SafRow } from '../journal/port.ts'
 import { SAF_POLL_MS } from '../limits.ts'
@@ -16,7 +17,7 @@ import type { Pan } from '../secrets.ts'
 import type { MessageBuilder } from './build-message.ts'
 import type { Context } from './context.ts'
 import { verifyMacInOverlap } from './key-overlap.ts'
-import { macInput, macOf, MacTarget } from './mac.ts'
+import { macInput, macOf, MacTarget, type MacRule } from './mac.ts'
 import { restoreTxn, type Txn, type TxnRecord } from './txn.ts'
 
 export interface SafSettings {
@@ -26,7 +27,27 @@ export interface SafSettings {
   window: number
 }
 
-type Ending = { kind: 'answered'; code: string } | { kind: 'silent' }
+type ReversalRule = NonNullable<Meaning['reversal']>
+
+/** A message that only has to be sent. */
+interface Prepared {
+  frame: Buffer
+  stan: string
+  at: string
+  macRule: MacRule | null
+  key: string
+}
+
+/** How a stored message's request is known to its link, so that a late answer finds its row. */
+function safOwner(row: SafRow): string {
+  return `saf/${row.id}/${row.txnId}`
+}
+
+/** The row and transaction of such an owner; null for any other. */
+export function safRowOf(owner: string): { id: string; txnId: string } | null {
+  const [mark, id, txnId] = owner.split('/')
+  return mark === 'saf' && id && txnId ? { id, txnId } : null
+}
 
 export class SafDrain {
   readonly #link: Link
@@ -89,39 +110,44 @@ export class SafDrain {
   }
 
   async #send(row: SafRow): Promise<void> {
-    const { journal, clock, numbers, calendar } = this.#context
+    const { journal, clock } = this.#context
     const rule = this.#builder.meaning.reversal
-    if (!rule) return journal.safPark(row.id, '', 'the network has no reversal message')
-    if (row.attempts >= this.#settings.attemptsMax) {
-      await journal.safPark(row.id, '', 'attempts used up')
+    const hindrance = this.#hindrance(row, rule)
+    if (!rule || hindrance !== '') {
+      await journal.safPark(row.id, '', hindrance)
       return this.#told(row, 'parked', '')
     }
-    const stan = row.reversalStan || (rule.reuse_stan ? row.sentStan : this.#stan(numbers))
-    if (stan === null) return
-    const at =
-      row.reversalTransmissionAt || calendar.transmission(this.#builder.meaning.transmission_time)
+    const prepared = await this.#prepare(row, rule)
+    if (!prepared) return this.#told(row, 'not_sent', '') // looked at again with the next poll
     const backOff = this.#settings.retryFirstMs * 2 ** Math.min(row.attempts, 20)
     const next = clock.wallMs() + Math.min(backOff, this.#settings.retryMaxMs)
     crashPoint('saf.before_attempt')
-    await journal.safAttempt(row.id, stan, at, next)
+    await journal.safAttempt(row.id, prepared.stan, prepared.at, next)
     crashPoint('saf.after_attempt')
-    const mti = row.attempts === 0 ? rule.mti : rule.repeat_mti
-    const ending = await this.#exchange(row, mti, stan, at)
+    const code = await this.#exchange(row, prepared)
     crashPoint('saf.after_exchange')
-    if (ending.kind === 'silent') return this.#told(row, 'timed_out', '') // due again at `next`
+    if (code === null) return this.#told(row, 'timed_out', '') // due again at `next`
     crashPoint('saf.after_answer')
-    const { code } = ending
     if (rule.accepted.includes(code)) {
       crashPoint('saf.before_acknowledge')
       await journal.safAcknowledge(row.id, code)
       crashPoint('saf.after_acknowledge')
-      return this.#told(row, 'acknowledged', code)
+      this.#told(row, 'acknowledged', code)
+      return this.wake() // there is room in the window for another
     }
     if (rule.retry.includes(code)) return this.#told(row, 'refused', code)
     crashPoint('saf.before_park')
     await journal.safPark(row.id, code, 'the network refused it')
     crashPoint('saf.after_park')
     this.#told(row, 'parked', code)
+  }
+
+  /** Why this row cannot go to its network at all; a person must look at it then. */
+  #hindrance(row: SafRow, rule: ReversalRule | undefined): string {
+    if (!rule) return 'the network has no reversal message'
+    if (row.attempts >= this.#settings.attemptsMax) return 'attempts used up'
+    if (row.releasedMinor !== null && !rule.partial) return 'the network has no partial reversal'
+    return ''
   }
 
   #told(
@@ -143,26 +169,37 @@ export class SafDrain {
     return numbers.take(`stan.${this.#link.settings.name}`)
   }
 
-  async #exchange(row: SafRow, mti: string, stan: string, at: string): Promise<Ending> {
+  /** The message, built and signed, before anything is counted; null while it cannot be made. */
+  async #prepare(row: SafRow, rule: ReversalRule): Promise<Prepared | null> {
+    const { hsm, numbers, calendar } = this.#context
+    const { meaning } = this.#builder
+    const stan = row.reversalStan || (rule.reuse_stan ? row.sentStan : this.#stan(numbers))
+    if (stan === null || !this.#link.ready()) return null
+    const at = row.reversalTransmissionAt || calendar.transmission(meaning.transmission_time)
     const txn = this.#reversalOf(row, stan, at)
-    if (!txn) return { kind: 'silent' }
+    if (!txn) return null
+    const mti = row.attempts === 0 ? rule.mti : rule.repeat_mti
     const frame = this.#builder.request(mti, txn, this.#context)
-    const rule = this.#builder.macRule(mti)
+    const macRule = this.#builder.macRule(mti)
     const key = this.#context.profiles.get(this.#link.settings.name)?.macKey ?? ''
-    if (rule) {
-      const target = new MacTarget(rule, this.#builder.dialect, frame)
+    if (macRule) {
+      const target = new MacTarget(macRule, this.#builder.dialect, frame)
       const data = target.input()
-      const mac = await this.#context.hsm.generateMac({ key, algorithm: rule.algorithm, data })
-      if (mac.outcome !== 'ok') return { kind: 'silent' }
+      const mac = await hsm.generateMac({ key, algorithm: macRule.algorithm, data })
+      if (mac.outcome !== 'ok') return null
       target.place(mac.value)
     }
-    const answer = await this.#sendAndWait(frame, row.txnId)
-    if (!answer) return { kind: 'silent' }
+    return { frame, stan, at, macRule, key }
+  }
+
+  /** Sends and waits: the response code, or null when there was none to be believed. */
+  async #exchange(row: SafRow, { frame, macRule, key }: Prepared): Promise<string | null> {
+    const answer = await this.#sendAndWait(frame, safOwner(row))
+    if (!answer) return null
     try {
-      if (rule && rule.answers !== 'never' && !(await this.#macGood(answer, rule, key))) {
-        return { kind: 'silent' }
-      }
-      return { kind: 'answered', code: answer.view.text(this.#builder.meaning.response_code_field) }
+      const checked = macRule !== null && macRule.answers !== 'never'
+      if (checked && !(await this.#macGood(answer, macRule, key))) return null
+      return answer.view.text(this.#builder.meaning.response_code_field)
     } finally {
       answer.release()
     }
@@ -170,7 +207,7 @@ export class SafDrain {
 
   async #macGood(
     answer: Message,
-    rule: NonNullable<ReturnType<MessageBuilder['macRule']>>,
+    rule: MacRule,
     key: string,
   ): Promise<boolean> {
     const mac = macOf(rule, answer.view)
@@ -212,6 +249,8 @@ export class SafDrain {
       answer: row.answer,
       route: row.destination,
       original: { mti: row.sentMti, stan: row.sentStan, at: row.sentTransmissionAt },
+      remainingMinor:
+        row.releasedMinor === null ? null : row.facts.amountMinor - row.releasedMinor,
       stan,
       at,
     })

@@ -78,7 +78,8 @@ export class Txn {
   pan: Pan | null = null
   track2: Secret<string> | null = null
   pinBlock: Secret<Uint8Array> | null = null
-  reversedAmountMinor: number | null = null
+  reversedAmountMinor: number | null = null // of a reversal we got: how much; null = all
+  remainingMinor: number | null = null // of a reversal we send: what stays; null = nothing
 
   // Identity.
   businessKey = ''
@@ -102,6 +103,8 @@ export class Txn {
   // The result.
   answer: StoredAnswer = NO_ANSWER
   answerIcc: Uint8Array | null = null
+  /** Name of the key under which the request's MAC was right; the answer is signed with the same. */
+  macKey = ''
   answerKeys: Uint8Array | null = null // working keys for a terminal's sign-on
   replayed = false
 
@@ -155,6 +158,7 @@ export interface Restored {
   answer: StoredAnswer | null
   route: string
   original: SentRequest
+  remainingMinor: number | null
   stan: string // of the reversal
   at: string // DE7 of the reversal
 }
@@ -173,6 +177,8 @@ export function restoreTxn(id: string, link: Link, record: TxnRecord, row: Resto
   txn.answer = row.answer ?? NO_ANSWER
   txn.route = row.route
   txn.original = row.original
+  txn.remainingMinor = row.remainingMinor
+  txn.businessDate = record.businessDate
   txn.sentStan = row.stan
   txn.sentTransmissionAt = row.at
   return txn

@@ -21,6 +21,11 @@ export class Unsettled {
   #timer: Timer | null = null
   #busy = false
 
+  /** True while a request with this key waits: a repeat must not hear of what will be undone. */
+  has(businessKey: string): boolean {
+    return this.#waiting.some((txn) => txn.businessKey === businessKey)
+  }
+
   count(): number {
     return this.#waiting.length
   }
@@ -52,15 +57,17 @@ export class Unsettled {
   }
 
   async #settleAll(context: Context): Promise<void> {
-    while (this.#waiting.length > 0) {
-      const txn = this.#waiting[0]!
+    for (let left = this.#waiting.length; left > 0; left--) {
+      const txn = this.#waiting[0]
+      if (!txn) return
       try {
         await settle(txn, context)
+        this.#waiting.shift()
       } catch (error) {
-        if (error instanceof JournalUnavailable) return // not back yet; tried again
-        context.observer.failed('unsettled', error)
+        if (!(error instanceof JournalUnavailable)) context.observer.failed('unsettled', error)
+        // Tried again later, behind the others: one that is refused must not hold them up.
+        this.#waiting.push(...this.#waiting.splice(0, 1))
       }
-      this.#waiting.shift()
     }
   }
 }
@@ -84,6 +91,7 @@ async function settle(txn: Txn, context: Context): Promise<void> {
     facts: { ...facts, businessKey: `U|${txn.businessKey}` },
     originalKey: txn.businessKey,
     reversedAmountMinor: null,
+    onlyTxnId: txn.id,
     events: [{ atMs: context.clock.wallMs(), what: 'outcome.undone', detail: 'database was away' }],
   })
   if (left) context.wakeSaf(txn.route)

@@ -57,7 +57,7 @@ CREATE TABLE txn (
   -- Only in the row of a reversal message: which key it undid, and how that ended.
   reverse_of text COLLATE "C" CHECK (reverse_of <> business_key),
   reverse_outcome text CHECK (reverse_outcome IN (
-    'reversed', 'already', 'declined_original', 'unseen', 'pending')),
+    'reversed', 'already', 'declined_original', 'unseen', 'pending', 'mismatch')),
   events jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(events) = 'array'),
   CHECK ((reverse_of IS NULL) = (reverse_outcome IS NULL)),
   CHECK (state <> 'intent' OR destination <> ''),

@@ -12,6 +12,14 @@ import type { Txn } from '../txn.ts'
 
 const OFFERED: ReadonlySet<TxnKind | string> = new Set(['purchase', 'cash', 'balance'])
 
+/**
+ * Cash and balances always need a PIN; a purchase needs one unless the chip proved itself. A card
+ * number or a copied stripe alone is never enough.
+ */
+function needsPin(txn: Txn): boolean {
+  return txn.kind !== 'purchase' || txn.cryptogramFound !== 'ok'
+}
+
 export async function authorize(txn: Txn, context: Context): Promise<Next> {
   if (!txn.kind || !OFFERED.has(txn.kind)) return refuse(txn, 'unsupported_transaction')
   crashPoint('authorize.before_commit')
@@ -21,7 +29,7 @@ export async function authorize(txn: Txn, context: Context): Promise<Next> {
     expiry: txn.expiry,
     pin: txn.pinFound,
     cryptogram: txn.cryptogramFound,
-    pinRequired: txn.kind === 'cash' || txn.kind === 'balance',
+    pinRequired: needsPin(txn),
     refusedReason: '',
     events: txn.events.splice(0),
   })

@@ -20,10 +20,14 @@ import type { MessageBuilder } from '../build-message.ts'
 import { iccOf, type Reader } from '../read-request.ts'
 import type { Txn } from '../txn.ts'
 
+/** The cause with which a link ends a request that the network sent back unread. */
+const REJECTED = 'rejected_by_network'
+
 type Ending =
   | { kind: 'answered'; message: Message }
   | { kind: 'timed_out' }
   | { kind: 'lost' }
+  | { kind: 'rejected' } // the network sent it back unread: certainly not processed
   | { kind: 'not_sent'; why: string }
 
 /** What each link speaks; given once by main.ts through flows.ts. */
@@ -47,11 +51,14 @@ export function forwardWith({ builders, readers }: Speech) {
       case 'timed_out':
         crashPoint('leg.after_timed_out')
         txn.note(context.clock.wallMs(), 'leg.timed_out', txn.route)
-        return conclude(txn, context, 'timed_out', 'timeout', 'timeout')
+        return unknown(txn, context, 'timeout', 'timeout')
       case 'lost':
         crashPoint('leg.after_lost')
         txn.note(context.clock.wallMs(), 'leg.lost', txn.route)
-        return conclude(txn, context, 'timed_out', 'issuer_unavailable', 'link_lost')
+        return unknown(txn, context, 'issuer_unavailable', 'link_lost')
+      case 'rejected':
+        txn.note(context.clock.wallMs(), 'leg.rejected', txn.route)
+        return conclude(txn, context, 'declined', 'malfunction', null)
       case 'answered':
         try {
           return await takeAnswer(txn, context, builder, readers, ending.message)
@@ -60,6 +67,20 @@ export function forwardWith({ builders, readers }: Speech) {
         }
     }
   }
+}
+
+/**
+ * The outcome at the network is not known: recorded together with its reversal. An inquiry moved
+ * nothing, so there is nothing to reverse (cups-host.md section 13).
+ */
+function unknown(
+  txn: Txn,
+  context: Context,
+  reason: Reason,
+  cause: ReversalCause,
+): Promise<Next> {
+  if (txn.kind === 'balance') return conclude(txn, context, 'declined', reason, null)
+  return conclude(txn, context, 'timed_out', reason, cause)
 }
 
 async function exchange(
@@ -113,7 +134,7 @@ function send(
     const handler: AnswerHandler = {
       answered: (message) => resolve({ kind: 'answered', message }),
       timedOut: () => resolve({ kind: 'timed_out' }),
-      lost: () => resolve({ kind: 'lost' }),
+      lost: (cause) => resolve({ kind: cause === REJECTED ? 'rejected' : 'lost' }),
     }
     crashPoint('leg.before_send')
     const sent = link.send(frame, txn.id, deadline, handler)
@@ -135,7 +156,7 @@ async function takeAnswer(
   const code = view.text(builder.meaning.response_code_field)
   txn.note(message.receivedAtMs, 'leg.answered', `${view.mti} ${code}`)
   if (!(await answerMacGood(txn, context, builder, message))) {
-    return conclude(txn, context, 'timed_out', 'issuer_unavailable', 'bad_answer_mac')
+    return unknown(txn, context, 'issuer_unavailable', 'bad_answer_mac')
   }
   let reason: Reason | null = builder.reasonFor(code)
   if (!reason) {
@@ -153,9 +174,14 @@ async function takeAnswer(
   const reader = readers.get(txn.route)
   txn.answerIcc = reader && view.has(55) ? iccOf(view, 55, reader.iccForm) : null
   if (txn.answerIcc) txn.answer.iccHex = Buffer.from(txn.answerIcc).toString('hex').toUpperCase()
-  const approved = isApproved(reason)
-  const cause: ReversalCause | null = reason === 'partial_approval' ? 'terminal_request' : null
-  return conclude(txn, context, approved ? 'approved' : 'declined', reason, cause)
+  if (isApproved(reason)) return conclude(txn, context, 'approved', reason, null)
+  // A code that may mean that money moved is no decline: it is undone like an answer that never came.
+  const uncertain =
+    reason === 'unmapped_decline' ||
+    reason === 'partial_approval' ||
+    builder.meaning.uncertain.includes(code)
+  if (uncertain) return unknown(txn, context, reason, 'timeout')
+  return conclude(txn, context, 'declined', reason, null)
 }
 
 async function answerMacGood(

@@ -12,12 +12,27 @@ import { isReason } from '../../reasons.ts'
 import { crashPoint } from '../../runtime/crash-point.ts'
 import type { Txn } from '../txn.ts'
 
+/**
+ * Fixes every value that would otherwise be made up when a message is built: a reversal made later
+ * must name the original as it was sent (cups-host.md section 12).
+ */
+function settleWhatLeaves(txn: Txn, context: Context): void {
+  const { terminal } = txn
+  txn.localTime ||= context.calendar.localTime()
+  txn.localDate ||= context.calendar.localDate()
+  if (!terminal) return
+  txn.mcc ||= terminal.mcc
+  txn.merchantId ||= terminal.merchant
+  txn.location ??= Buffer.from(terminal.name.padEnd(40), 'latin1')
+}
+
 export async function journalIntent(txn: Txn, context: Context): Promise<Next> {
   const link = context.links.get(txn.route)
   const mti = txn.kind ? link?.settings.meaning.forward_mti[txn.kind] : undefined
   if (!link || !mti) return refuse(txn, 'unsupported_transaction')
   const stan = context.numbers.take(`stan.${txn.route}`)
   if (stan === null) return refuse(txn, 'malfunction')
+  settleWhatLeaves(txn, context)
   txn.sentMti = mti
   txn.sentStan = stan
   txn.sentTransmissionAt = context.calendar.transmission(link.settings.meaning.transmission_time)

@@ -17,12 +17,19 @@ export async function reverseOriginal(txn: Txn, context: Context): Promise<Next>
     facts: factsOf(txn, context),
     originalKey: txn.originalKey,
     reversedAmountMinor: txn.reversedAmountMinor,
+    onlyTxnId: null,
     events: txn.events.splice(0),
   })
   crashPoint('reversal.after_commit')
   txn.note(context.clock.wallMs(), 'reversal.recorded', result.outcome)
   if (result.occurrence === 'conflict') return refuse(txn, 'duplicate_conflict')
   txn.replayed = result.occurrence === 'replay'
+  const { observer } = context
+  if (result.outcome === 'mismatch') {
+    observer.reversalMismatched(txn.link.settings.name, txn.id)
+    return refuse(txn, 'original_not_found')
+  }
+  if (result.outcome === 'unseen') observer.reversalUnseen(txn.link.settings.name, txn.id)
   const original = result.original
   if (original) {
     txn.route = original.route

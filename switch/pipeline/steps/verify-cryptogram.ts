@@ -15,6 +15,8 @@ import type { Txn } from '../txn.ts'
 const TAG_ATC = 0x9f36
 const TAG_CRYPTOGRAM = 0x9f26
 const TAG_CID = 0x9f27
+const TAG_AMOUNT = 0x9f02
+const TAG_CURRENCY = 0x5f2a
 const CID_ARQC = 0x80
 const CID_TYPE_MASK = 0xc0
 
@@ -25,7 +27,7 @@ export async function verifyCryptogram(txn: Txn, context: Context): Promise<Next
   const lookup = tlvLookup(icc)
   if (!lookup) return refuse(txn, 'format_error')
   const call = callOf(lookup, issuer.cryptogramScheme)
-  if (!call) {
+  if (!call || !sameTransaction(txn, lookup)) {
     txn.cryptogramFound = 'bad'
     return 'next'
   }
@@ -48,6 +50,20 @@ export async function verifyCryptogram(txn: Txn, context: Context): Promise<Next
     return 'next'
   }
   return refuse(txn, 'token_unavailable')
+}
+
+/**
+ * The chip data must be of this transaction: amount and currency of the message stand in them
+ * (a balance inquiry has none). Otherwise an old cryptogram would carry another amount.
+ */
+function sameTransaction(txn: Txn, lookup: TlvLookup): boolean {
+  if (txn.kind === 'balance') return true
+  const amount = lookup(TAG_AMOUNT)
+  const currency = lookup(TAG_CURRENCY)
+  if (!amount || !currency) return false
+  const digits = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+  if (Number(digits(amount)) !== txn.amountMinor) return false
+  return digits(currency).padStart(4, '0') === txn.currency.padStart(4, '0')
 }
 
 /**

@@ -27,7 +27,13 @@ export async function verifyRequestMac(txn: Txn, context: Context): Promise<Next
     mac,
   })
   txn.note(context.clock.wallMs(), 'token.verify_mac', result.outcome)
-  if (result.outcome === 'ok') return 'next'
+  if (result.outcome === 'ok') {
+    txn.macKey = result.value
+    if (txn.terminal && result.value === key) {
+      context.overlap.proven(keyNames.terminalPin(txn.terminal)) // both came in one message
+    }
+    return 'next'
+  }
   if (result.outcome === 'key_missing') return refuse(txn, 'not_signed_on')
   return refuse(txn, result.outcome === 'mac_mismatch' ? 'bad_mac' : 'token_unavailable')
 }
