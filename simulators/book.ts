@@ -136,6 +136,7 @@ interface Entry extends BookVerdict {
   readonly amountMinor: number
   readonly moved: boolean
   reversed: boolean
+  releasedMinor: number // by its reversal; less than the amount when that was partial
 }
 
 /** `reversed` now, `already` before, or `unknown` original: remembered, so that it is refused. */
@@ -199,8 +200,13 @@ export class IssuerBook {
     this.#replay(line)
   }
 
-  /** Reverses the original `key` once. `pan` and the rest describe the reversal message. */
-  reverse(key: string, pan: string, reversal: Partial<BookLine>): ReversalVerdict {
+  /**
+   * Reverses the original `key` once; `pan` and the rest describe the reversal message. `keptMinor`
+   * stays booked when the reversal is partial.
+   */
+  reverse(
+    key: string, pan: string, reversal: Partial<BookLine>, keptMinor = 0,
+  ): ReversalVerdict {
     const entry = this.#entries.get(key)
     const unknown = entry === undefined || entry.cardRef !== this.#file.cardRef(pan)
     if (unknown && entry !== undefined) {
@@ -216,7 +222,7 @@ export class IssuerBook {
       this.#file.append('reversal_repeated', pan, { ...reversal, key })
       return 'already'
     }
-    const amount_minor = entry.moved ? entry.amountMinor : 0
+    const amount_minor = entry.moved ? Math.max(0, entry.amountMinor - keptMinor) : 0
     this.#replay(this.#file.append('reversed', pan, { ...reversal, key, amount_minor }))
     return 'reversed'
   }
@@ -243,7 +249,7 @@ export class IssuerBook {
       sums.approvedMinor += amount
       if (!entry.reversed) continue
       sums.reversed += 1
-      sums.reversedMinor += amount
+      sums.reversedMinor += BigInt(entry.releasedMinor)
     }
     return { ...sums, netMinor: sums.approvedMinor - sums.reversedMinor }
   }
@@ -266,6 +272,7 @@ export class IssuerBook {
           amountMinor: line.amount_minor,
           moved,
           reversed: false,
+          releasedMinor: 0,
         })
         if (line.reference !== '') this.#byReference.set(line.reference, line.key)
         if (moved) this.#move(line.card_ref, BigInt(line.amount_minor))
@@ -276,7 +283,8 @@ export class IssuerBook {
         const entry = this.#entries.get(line.key)
         if (entry === undefined || entry.reversed) return
         entry.reversed = true
-        if (entry.moved) this.#move(entry.cardRef, -BigInt(entry.amountMinor))
+        entry.releasedMinor = line.amount_minor
+        this.#move(entry.cardRef, -BigInt(line.amount_minor))
         this.#stateByRrn.set(line.rrn, line.event)
         return
       }

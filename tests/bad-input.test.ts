@@ -7,15 +7,10 @@
  * G45, G46, I57.
  */
 
-import { connect, type Socket } from 'node:net'
 import t from 'tap'
-import { loadDialectSpec } from '../config/dialects.ts'
-import { compileDialect } from '../switch/codec/dialect.ts'
-import { Fault } from '../switch/codec/fault.ts'
-import { View } from '../switch/codec/view.ts'
-import { walk } from '../switch/codec/walk.ts'
 import { cardNamed } from '../simulators/cards.ts'
 import { systemClock, wait } from '../switch/runtime/clock.ts'
+import { partnerFields, RawPeer } from './raw-peer.ts'
 import { World } from './world.ts'
 
 const world = await World.make()
@@ -29,54 +24,6 @@ await pos.connect()
 t.teardown(() => pos.close())
 await pos.signOn()
 
-const portOf = (link: string): number => {
-  return world.config.links.find((one) => one.name === link)?.listen?.port ?? 0
-}
-
-/** A peer that speaks raw bytes. */
-class Raw {
-  readonly socket: Socket
-  received = Buffer.alloc(0)
-  closed = false
-
-  constructor(link: string) {
-    this.socket = connect({ host: '127.0.0.1', port: portOf(link) })
-    this.socket.on('data', (chunk) => {
-      this.received = Buffer.concat([this.received, chunk])
-    })
-    this.socket.on('close', () => {
-      this.closed = true
-    })
-    this.socket.on('error', () => undefined)
-  }
-
-  send(hex: string): void {
-    this.socket.write(Buffer.from(hex.replace(/ /g, ''), 'hex'))
-  }
-
-  sendText(text: string): void {
-    const body = Buffer.from(text, 'latin1')
-    const length = Buffer.alloc(2)
-    length.writeUInt16BE(body.length)
-    this.socket.write(Buffer.concat([length, body]))
-  }
-
-  async answer(): Promise<Buffer> {
-    await world.until('an answer', () => this.received.length > 0 || this.closed)
-    const got = this.received
-    this.received = Buffer.alloc(0)
-    return got
-  }
-
-  async untilClosed(): Promise<void> {
-    await world.until('the connection to be closed', () => this.closed)
-  }
-
-  end(): void {
-    this.socket.destroy()
-  }
-}
-
 /** The POS that is signed on still gets its answers. */
 async function othersUndisturbed(): Promise<void> {
   const card = cardNamed('own-1')
@@ -88,7 +35,7 @@ async function othersUndisturbed(): Promise<void> {
 const POS_HEAD = '6000030000 603100310730'
 
 t.test('garbage whose length is beyond the bound closes that connection only', async (t) => {
-  const peer = new Raw('pos')
+  const peer = new RawPeer(world, 'pos')
   peer.send('FFFF DEADBEEF')
   await peer.untilClosed()
   t.equal(peer.received.length, 0)
@@ -96,7 +43,7 @@ t.test('garbage whose length is beyond the bound closes that connection only', a
 })
 
 t.test('a body that does not parse is answered with a format error where its trace number can be read', async (t) => {
-  const peer = new Raw('pos')
+  const peer = new RawPeer(world, 'pos')
   // 0800 with fields 11, 41 and 62, whose length 9999 is longer than the message.
   const body = '0800 0020000000800004 000123 3130303030303031 9999 0102030405'
   peer.send(`0026 ${POS_HEAD} ${body}`)
@@ -110,7 +57,7 @@ t.test('a body that does not parse is answered with a format error where its tra
 })
 
 t.test('bytes that hold no MTI are counted and not answered, and the connection stays', async (t) => {
-  const peer = new Raw('partner')
+  const peer = new RawPeer(world, 'partner')
   peer.sendText('XYZ')
   await world.until('counted', async () => {
     return /decode_faults_total\{[^}]*link="partner"[^}]*\} [1-9]/.test(await world.metricsText())
@@ -121,7 +68,7 @@ t.test('bytes that hold no MTI are counted and not answered, and the connection 
 })
 
 t.test('an unknown MTI is answered as not supported', async (t) => {
-  const peer = new Raw('partner')
+  const peer = new RawPeer(world, 'partner')
   peer.sendText(SIGN_ON)
   t.match((await peer.answer()).toString('latin1'), /0810/)
   peer.sendText('0300' + '2020000000800000' + '000000' + '000077' + '12345678')
@@ -132,7 +79,7 @@ t.test('an unknown MTI is answered as not supported', async (t) => {
 })
 
 t.test('a missing mandatory field is answered with a format error', async (t) => {
-  const peer = new Raw('partner')
+  const peer = new RawPeer(world, 'partner')
   peer.sendText(SIGN_ON)
   await peer.answer()
   peer.sendText('0200' + '2020000000800000' + '000000' + '000078' + '12345678')
@@ -141,7 +88,7 @@ t.test('a missing mandatory field is answered with a format error', async (t) =>
 })
 
 t.test('a financial message before sign-on is refused and moves nothing', async (t) => {
-  const peer = new Raw('partner')
+  const peer = new RawPeer(world, 'partner')
   peer.sendText(purchase('4000001000002113', '000079'))
   const answer = (await peer.answer()).toString('latin1')
   t.match(answer, /^..0210/s)
@@ -154,7 +101,7 @@ t.test('a financial message before sign-on is refused and moves nothing', async 
 })
 
 t.test('an unknown card range is declined, never sent somewhere by default', async (t) => {
-  const peer = new Raw('partner')
+  const peer = new RawPeer(world, 'partner')
   peer.sendText(SIGN_ON)
   await peer.answer()
   peer.sendText(purchase('3500001000001237', '000080'))
@@ -163,17 +110,17 @@ t.test('an unknown card range is declined, never sent somewhere by default', asy
 })
 
 t.test('a signed-on partner reaches Visa and is answered', async (t) => {
-  const peer = new Raw('partner')
+  const peer = new RawPeer(world, 'partner')
   peer.sendText(SIGN_ON)
   await peer.answer()
   peer.sendText(purchase('4000001000002113', '000081'))
   const answer = (await peer.answer()).toString('latin1')
-  t.equal(responseCodeOf(answer), '00')
+  t.equal(partnerFields(answer.slice(2))[39], '00')
   peer.end()
 })
 
 t.test('a terminal that is not registered is refused', async (t) => {
-  const peer = new Raw('pos')
+  const peer = new RawPeer(world, 'pos')
   // 0800 with 11, 41 = 99999999, 42, 60 = 00000001003.
   const body =
     `${POS_HEAD} 0800 0020000000C00010 000001 3939393939393939 ` +
@@ -186,7 +133,7 @@ t.test('a terminal that is not registered is refused', async (t) => {
 })
 
 t.test('twenty connections that say nothing disturb nobody', async (t) => {
-  const peers = Array.from({ length: 20 }, () => new Raw('pos'))
+  const peers = Array.from({ length: 20 }, () => new RawPeer(world, 'pos'))
   await wait(systemClock, 300)
   await othersUndisturbed()
   t.notOk(peers.some((peer) => peer.closed), 'their time is not over yet')
@@ -194,7 +141,7 @@ t.test('twenty connections that say nothing disturb nobody', async (t) => {
 })
 
 t.test('a frame that is cut into single bytes is one frame', async (t) => {
-  const peer = new Raw('partner')
+  const peer = new RawPeer(world, 'partner')
   const body = Buffer.from(SIGN_ON, 'latin1')
   const frame = Buffer.concat([Buffer.from([body.length >> 8, body.length & 0xff]), body])
   for (const byte of frame) peer.socket.write(Buffer.from([byte]))
@@ -203,7 +150,7 @@ t.test('a frame that is cut into single bytes is one frame', async (t) => {
 })
 
 t.test('keep-alives are no messages', async (t) => {
-  const peer = new Raw('cups')
+  const peer = new RawPeer(world, 'cups')
   peer.socket.write('0000')
   peer.socket.write('0000')
   await wait(systemClock, 200)
@@ -216,15 +163,6 @@ t.test('after all of it the switch is ready, and nothing was approved that shoul
   const { rows } = await world.sql.query(`SELECT * FROM ledger_imbalance`)
   t.same(rows, [])
 })
-
-/** DE39 of an answer of the partner: read by the message command's own way of fields, not here. */
-function responseCodeOf(answer: string): string {
-  const dialect = compileDialect(loadDialectSpec('iso87-ascii'))
-  const frame = Buffer.from(answer, 'latin1')
-  const view = new View(dialect)
-  walk(dialect, frame, 2, frame.length, view, new Fault())
-  return view.text(39)
-}
 
 /** 0800 sign-on of the partner: fields 7, 11, 70. */
 const SIGN_ON = '0800' + '8220000000000000' + '0400000000000000' + '1122120000' + '000001' + '001'

@@ -327,7 +327,9 @@ export class VisaSimulator {
     if (action.kind === 'deaf') return
     const facts = factsOf(message)
     const key = this.#originalKey(message)
-    const outcome = book.reverse(key, pan, { ...facts, reference: '' })
+    // DE95: what stays of the amount after a partial reversal.
+    const kept = message.has(95) ? Number(message.text(95).slice(0, 12)) : 0
+    const outcome = book.reverse(key, pan, { ...facts, reference: '' }, kept)
     let code: string = outcome === 'unknown' ? (this.#options.unknownOriginalCode ?? '00') : '00'
     if (action.kind === 'decline') code = action.code
     log('reversal.decided', {

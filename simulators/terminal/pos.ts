@@ -41,6 +41,8 @@ export interface PosRequest {
   readonly wrongPin?: boolean
   /** Sends a MAC whose first character is wrong. */
   readonly badMac?: boolean
+  /** Shows the chip another amount than the message: what a thief would replay. */
+  readonly chipAmountMinor?: number
   /** Leaves a time-out unreversed, so that a test can repeat or reverse by itself. */
   readonly keepUnanswered?: boolean
 }
@@ -272,7 +274,7 @@ export class PosTerminal {
     const { token, clock, random, state } = this.#options
     const chip = new Chip(token.cipher(KEY_LABEL.issuerCryptogram), request.card)
     return chip.request({
-      amountMinor: request.amountMinor,
+      amountMinor: request.chipAmountMinor ?? request.amountMinor,
       currency: '156',
       date: beijing(clock.wallMs()).longDate,
       type,
