@@ -78,6 +78,30 @@ export async function killDatabase(crash: CrashWorld): Promise<number> {
   return backMs
 }
 
+/**
+ * Stops PostgreSQL, its whole process group, for so long under load, and lets it go on: outcomes stay unknown for a while.
+ *
+ * @returns milliseconds from when it goes on until a terminal was approved again
+ */
+export async function hangDatabase(crash: CrashWorld, ms: number): Promise<number> {
+  const { floor, world } = crash
+  const group = -postmaster(world.home)
+  let stop = false
+  const trading = floor.trade([], () => stop)
+  await wait(systemClock, 400)
+  process.kill(group, 'SIGSTOP')
+  crash.sinceAgreed.push(`the database hung for ${ms} ms`)
+  await wait(systemClock, ms)
+  const before = approvals(crash)
+  process.kill(group, 'SIGCONT')
+  const onMono = systemClock.monotonicMs()
+  await world.until('approving again', () => approvals(crash) > before)
+  const backMs = systemClock.monotonicMs() - onMono
+  stop = true
+  await trading
+  return backMs
+}
+
 function approvals(crash: CrashWorld): number {
   return crash.floor.items.filter((item) => item.belief === 'approved').length
 }

@@ -1,6 +1,6 @@
 /**
  * A long run of kills, with progress:
- * `node tests/crash/soak.ts --kills N --seed S [--database N] [--only BEGINNING]`.
+ * `node tests/crash/soak.ts --kills N --seed S [--database N] [--hangs N] [--only BEGINNING]`.
  *
  * Kills at points (each point in turn, at the first to fifth time it is reached) and at instants by chance, one by one, and the
  * database now and then. Ends with exit code 1 at the first disagreement and prints the seed and the kills since the books
@@ -10,7 +10,7 @@
 import { parseArgs } from 'node:util'
 import { systemClock, wait } from '../../switch/runtime/clock.ts'
 import { CrashWorld } from './driver.ts'
-import { dieAt, dieByChance, killDatabase } from './lives.ts'
+import { dieAt, dieByChance, hangDatabase, killDatabase } from './lives.ts'
 import { pointsInSource } from './points.ts'
 
 /** The supervisor of the embedded database forgives its death after a minute; more would be its limit, not ours. */
@@ -24,6 +24,7 @@ const { values } = parseArgs({
     kills: { type: 'string', default: '200' },
     seed: { type: 'string', default: '1' },
     database: { type: 'string', default: '0' },
+    hangs: { type: 'string', default: '0' }, // of the database, from 1 to 15 s
     only: { type: 'string', default: '' }, // points whose names begin so
   },
 })
@@ -67,6 +68,13 @@ for (let kill = 0; kill < databaseKills; kill++) {
   const found = await crash.settle()
   if (found === null || found.length > 0) await stopAt(found ?? ['the switch ended with its database'])
   say(`database killed ${kill + 1} of ${databaseKills}: approving again after ${Math.round(backMs)} ms`)
+}
+for (let hang = 0; hang < Number(values.hangs); hang++) {
+  const ms = 1_000 + crash.random.below(14_000)
+  const backMs = await hangDatabase(crash, ms)
+  const hung = await crash.settle()
+  if (hung === null || hung.length > 0) await stopAt(hung ?? ['the switch ended with its database'])
+  say(`database hung for ${ms} ms: approving again after ${Math.round(backMs)} ms`)
 }
 const found = await crash.settle()
 if (found === null || found.length > 0) await stopAt(found ?? ['the switch is not there'])
