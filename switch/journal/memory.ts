@@ -421,9 +421,12 @@ export class MemoryJournal implements Journal {
 /** What recover() does to one intent; queries.ts recoverQuery says the same in SQL. */
 function settleAfterRestart(store: MemoryStore, row: StoredTxn, nowMs: number): void {
   const { image } = row
-  row.image = { ...image, state: 'timed_out', answer: bareAnswer('timeout', row.facts.rrn) }
+  const moved = row.facts.kind !== 'balance' // an inquiry moved nothing
+  const state = moved ? 'timed_out' : 'declined'
+  row.image = { ...image, state, answer: bareAnswer('timeout', row.facts.rrn) }
   row.events.push({ atMs: nowMs, what: 'intent.recovered', detail: 'restart' })
   store.openIntents.delete(row)
+  if (!moved) return
   const { id: txnId, destination, token } = image
   store.queue({ destination, cause: 'restart', txnId, token, releasedMinor: null }, nowMs)
 }

@@ -72,27 +72,30 @@ export class Unsettled {
   }
 }
 
+/**
+ * The reversal goes first: it remembers a key that was never stored, and says whether there is an
+ * intent to end. A conclusion of what is not there would be refused for ever.
+ */
 async function settle(txn: Txn, context: Context): Promise<void> {
-  const left = txn.route !== '' && txn.route !== 'on_us' && txn.sentStan !== ''
-  if (left) {
-    const result = await context.journal.conclude({
-      txnId: txn.id,
-      state: 'timed_out',
-      answer: { ...txn.answer, reason: 'malfunction' },
-      movements: [],
-      reversal: 'link_lost',
-      events: [{ atMs: context.clock.wallMs(), what: 'outcome.settled_late', detail: txn.route }],
-    })
-    context.wakeSaf(txn.route)
-    if (result.applied || result.state !== 'approved') return
-  }
-  const facts = { ...factsOf(txn, context), id: ulid(context.clock, context.random) }
-  await context.journal.reverse({
+  const { journal, clock, random } = context
+  const facts = { ...factsOf(txn, context), id: ulid(clock, random) }
+  const undone = await journal.reverse({
     facts: { ...facts, businessKey: `U|${txn.businessKey}` },
     originalKey: txn.businessKey,
     reversedAmountMinor: null,
     onlyTxnId: txn.id,
-    events: [{ atMs: context.clock.wallMs(), what: 'outcome.undone', detail: 'database was away' }],
+    events: [{ atMs: clock.wallMs(), what: 'outcome.undone', detail: 'database was away' }],
   })
-  if (left) context.wakeSaf(txn.route)
+  if (undone.outcome === 'pending') {
+    const moved = txn.kind !== 'balance' // an inquiry moved nothing
+    await journal.conclude({
+      txnId: txn.id,
+      state: moved ? 'timed_out' : 'declined',
+      answer: { ...txn.answer, reason: 'malfunction' },
+      movements: [],
+      reversal: moved ? 'link_lost' : null,
+      events: [{ atMs: clock.wallMs(), what: 'outcome.settled_late', detail: txn.route }],
+    })
+  }
+  if (txn.route !== '' && txn.route !== 'on_us') context.wakeSaf(txn.route)
 }
