@@ -85,14 +85,13 @@ export class MessageCodec {
     const variants = isObject(wire) ? wire : {}
     writer.begin(mti)
     const bitmap = variants['bitmap']
-    if (isObject(bitmap)) writer.bitmaps(Number(bitmap['count'] ?? 1), bitmap['hex'] === 'lower')
+    if (isObject(bitmap)) writer.bitmaps(wholeNumber(bitmap['count']), bitmap['hex'] === 'lower')
     for (const [key, value] of Object.entries(fields)) {
       const field = /^[0-9]{1,3}$/.test(key) ? Number(key) : 0
       if (field < 2 || field > 192) return faultRecord('field_number_invalid', field, -1)
       const text = textOf(value)
       if (text === null) return faultRecord('field_not_text', field, -1)
-      const variant = variants[key]
-      writer.setText(field, text, isObject(variant) ? (variant as WireVariant) : undefined)
+      writer.setText(field, text, variantOf(variants[key]))
     }
     const produced = writer.finish()
     if (produced === null) {
@@ -182,6 +181,21 @@ function stampAsSent(
     frame.set(bytes, at + 2)
   }
   return true
+}
+
+/** What a record says of a field's bytes; what is no such word is passed over. */
+function variantOf(value: unknown): WireVariant | undefined {
+  if (!isObject(value)) return undefined
+  const { pad, hex, unit } = value
+  return {
+    ...(typeof pad === 'string' ? { pad } : {}),
+    ...(hex === 'lower' ? { hex } : {}),
+    ...(unit === 'digits' ? { unit } : {}),
+  }
+}
+
+function wholeNumber(value: unknown): number {
+  return typeof value === 'number' && Number.isInteger(value) ? value : 1
 }
 
 /** Text of a field; `{"hex": "..."}` is read as `hex:...`. */

@@ -29,7 +29,8 @@ function dumpLine(line: string): { offset: number; hex: string } | null {
 
 /** Bytes of the text, null when there are none in it. */
 export function bytesOfPasted(text: string): Pasted | null {
-  const whole = bytesOfHexLine(text.replace(/\s*\n\s*/g, ' ').trim())
+  // No regular expression over all blanks: a long run of them would be tried from each one.
+  const whole = bytesOfHexLine(text.split('\n').map((line) => line.trim()).join(' ').trim())
   if (typeof whole !== 'number' && whole.length > 0 && !looksLikeDump(text)) {
     return { bytes: whole, form: 'hex' }
   }
