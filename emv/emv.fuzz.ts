@@ -1,7 +1,7 @@
 /**
  * Fuzz targets of the EMV room: BER-TLV, data object lists, issuer scripts and issuer application
- * data. Only EmvError comes out, what is read adds up to the bytes that were given, and a slow reader
- * agrees.
+ * data. Only EmvError comes out, what is read adds up to the bytes that were given, and a slow
+ * reader agrees.
  *
  * Run by tests/fuzz/. An input is the bytes of DE55, of a list, of a value.
  */
@@ -79,7 +79,8 @@ function runTlv(input: Uint8Array): string {
   expectSame(texts2 ?? 'refused', texts.join(' '), 'objects encoded and read again')
   const inside = items.filter((item) => isConstructed(item.tag))
   const nested = inside.filter((item) => parseTlv(item.value) !== null).length
-  return `${Math.min(4, items.length)} ${Math.min(3, inside.length)} ${Math.min(3, nested)} ${texts[0]?.indexOf(':') ?? 0}`
+  const few = (count: number): number => Math.min(3, count)
+  return [few(items.length), few(inside.length), few(nested), texts[0]?.indexOf(':') ?? 0].join()
 }
 
 /** The error's kind, for what this room may throw; anything else goes on. */
@@ -158,10 +159,15 @@ const CHIP = [
   '71129F18040000000186080484000004AABBCCDD720686048418000000', '9F26080102030405060708000000', '5A0862', '',
   '7081079F2601AA820100', 'DF810102AABB', 'E00682020100950100',
 ]
-const LISTS = ['9F02069F03069F1A0295055F2A029A039C019F37049F35019F4502', '8A0295059F37049F4C08', '9F3804', '']
-const SCRIPTS = ['9F180411223344860E04DA9F790A0000000100001122334486050418000000', '8604841E0000', '9F1804']
+const LISTS = [
+  '9F02069F03069F1A0295055F2A029A039C019F37049F35019F4502', '8A0295059F37049F4C08', '9F3804', '',
+]
+const SCRIPTS = [
+  '9F180411223344860E04DA9F790A0000000100001122334486050418000000', '8604841E0000', '9F1804',
+]
 
-const bytesOf = (texts: readonly string[]): Buffer[] => texts.map((text) => Buffer.from(text, 'hex'))
+const bytesOf = (texts: readonly string[]): Buffer[] =>
+  texts.map((text) => Buffer.from(text, 'hex'))
 
 /** Turns, doubles or drops whole objects, and puts one inside another. */
 function mutateTlv(input: Uint8Array, random: Random, other: Uint8Array): Uint8Array | null {
@@ -182,7 +188,8 @@ function mutateTlv(input: Uint8Array, random: Random, other: Uint8Array): Uint8A
     }
     default: { // the length in a longer form
       const size = item.end - item.valueStart
-      const length = random.pick([[0x81, size & 255], [0x82, 0, size & 255], [0x83, 0, 0, size & 255]])
+      const low = size & 255
+      const length = random.pick([[0x81, low], [0x82, 0, low], [0x83, 0, 0, low]])
       return replaced(input, item.valueStart - 1, item.valueStart, Buffer.from(length))
     }
   }
@@ -203,7 +210,10 @@ export const targets: readonly Target[] = [
   },
   {
     name: 'emv-issuer-application-data', covers: ['emv/issuer-application-data.ts'], bytesMax: 40,
-    seeds: () => bytesOf(['0007010103A0A802010A010000000000A1B2C3D4', '0106010A03A0A000', '020110A040002200000000000000000000FF']),
+    seeds: () => bytesOf([
+      '0007010103A0A802010A010000000000A1B2C3D4', '0106010A03A0A000',
+      '020110A040002200000000000000000000FF',
+    ]),
     run: runApplicationData,
   },
   {

@@ -5,16 +5,15 @@
  *
  * Run by tests/fuzz/. An input is one byte that chooses the field, then its value.
  */
-import { dialectNames, loadDialectSpec } from '../../config/dialects.ts'
-import { compileDialect } from '../../switch/codec/dialect.ts'
 import type { Dialect } from '../../switch/codec/dialect.ts'
 import { Fault } from '../../switch/codec/fault.ts'
 import { View } from '../../switch/codec/view.ts'
 import { walk } from '../../switch/codec/walk.ts'
+import { ALL_DIALECTS } from '../../tests/fuzz/dialects.ts'
 import type { Random } from '../../tests/fuzz/random.ts'
 import { replaced } from '../../tests/fuzz/mutate.ts'
 import { anyField, slowField, slowLength } from '../../tests/fuzz/slow-builder.ts'
-import { slowDialect, toEbcdic } from '../../tests/fuzz/slow-decoder.ts'
+import { toEbcdic } from '../../tests/fuzz/slow-decoder.ts'
 import type { SlowDialect, SlowRow } from '../../tests/fuzz/slow-decoder.ts'
 import { expect, expectSame } from '../../tests/fuzz/target.ts'
 import type { Target } from '../../tests/fuzz/target.ts'
@@ -28,9 +27,7 @@ interface Place {
 }
 
 const places: Place[] = []
-for (const name of dialectNames()) {
-  const dialect = compileDialect(loadDialectSpec(name))
-  const slow = slowDialect(name)
+for (const { dialect, slow } of ALL_DIALECTS) {
   for (const row of slow.rows.values()) if (row.shape !== '') places.push({ dialect, slow, row })
 }
 
@@ -81,7 +78,8 @@ function run(own: readonly Place[], input: Uint8Array): string {
 /** Names of all parts, in order. */
 function pathsOf(value: unknown, path = ''): string {
   if (typeof value !== 'object' || value === null) return path
-  return Object.entries(value).map(([name, inside]) => pathsOf(inside, `${path}.${name}`)).join('\n')
+  return Object.entries(value)
+    .map(([name, inside]) => pathsOf(inside, `${path}.${name}`)).join('\n')
 }
 
 /** Where parts are text laid side by side, they are the whole text again. */

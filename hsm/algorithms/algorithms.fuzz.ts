@@ -1,7 +1,7 @@
 /**
  * Fuzz targets of algorithms that read what others wrote: key blocks (header, optional blocks,
- * unwrapping) and the MAC text of the CUPS link. Only AlgorithmError comes out, no changed key block
- * unwraps, and slow readers agree.
+ * unwrapping) and the MAC text of the CUPS link. Only AlgorithmError comes out, no changed key
+ * block unwraps, and slow readers agree.
  *
  * Run by tests/fuzz/. An input is the text of a block, or of fields one per line, as Latin-1.
  */
@@ -51,7 +51,8 @@ for (const version of VERSIONS) {
 
 /** The header by one regular expression, the optional blocks by slicing; null when refused. */
 function slowHeader(text: string): { end: number; blocks: string } | null {
-  const fixed = /^[A-E][0-9]{4}[0-9A-Z]{2}[0-9A-Z][0-9A-Z][0-9A-Za-z]{2}[ENS]([0-9]{2})[0-9A-Za-z]{2}/
+  const fixed =
+    /^[A-E][0-9]{4}[0-9A-Z]{2}[0-9A-Z][0-9A-Z][0-9A-Za-z]{2}[ENS]([0-9]{2})[0-9A-Za-z]{2}/
   const found = fixed.exec(text)
   if (found === null || /[^ -~]/.test(text)) return null
   let at = 16
@@ -109,7 +110,10 @@ function mutateBlock(input: Uint8Array, random: Random): Uint8Array | null {
   const put = (at: number, text: string): Buffer =>
     replaced(input, at, at + text.length, Buffer.from(text, 'latin1'))
   switch (random.below(6)) {
-    case 0: return put(1, String(random.pick([input.length, input.length + 8, 0, 9999])).padStart(4, '0'))
+    case 0: {
+      const size = random.pick([input.length, input.length + 8, 0, 9999])
+      return put(1, String(size).padStart(4, '0'))
+    }
     case 1: return put(12, String(random.below(6)).padStart(2, '0'))
     case 2: return put(0, random.pick([...VERSIONS, 'F', 'a']))
     case 3: {
@@ -158,7 +162,9 @@ function runMab(input: Uint8Array): string {
   return `${Math.min(5, fields.length)} ${Math.min(3, mab.length)} ${mab.length === input.length}`
 }
 
-const HEADERS = [...wrapped.keys(), 'B0000P0TE00E0000', 'D0000K1AN00N0200KS1800604B120F9292800000PB08TEST']
+const HEADERS = [
+  ...wrapped.keys(), 'B0000P0TE00E0000', 'D0000K1AN00N0200KS1800604B120F9292800000PB08TEST',
+]
 const MABS = [
   '0200\n196230580000000000003\n000000\n000000010000\n1122101530\n000001\n0803050001\n00010000',
   '  a b,  c.d  \n\nÄß\n ', 'C00000100',

@@ -1,10 +1,10 @@
 /**
- * Fuzz targets of the framings, one for each: however the stream is cut, the same frames, keep-alives
- * and fault come out, they are those of the slow reader, nothing is held beyond the bound, and an
- * envelope is written again from its parts.
+ * Fuzz targets of the framings, one for each: however the stream is cut, the same frames,
+ * keep-alives and fault come out, they are those of the slow reader, nothing is held beyond the
+ * bound, and an envelope is written again from its parts.
  *
- * Run by tests/fuzz/. An input is two bytes of settings (length counts itself, bound, cuts), then the
- * stream; for framings without length the rest is one frame.
+ * Run by tests/fuzz/. An input is two bytes of settings (length counts itself, bound, cuts), then
+ * the stream; for framings without length the rest is one frame.
  */
 import { replaced } from '../../tests/fuzz/mutate.ts'
 import { Random } from '../../tests/fuzz/random.ts'
@@ -18,6 +18,8 @@ import { framingFor } from './framings.ts'
 const WITHOUT_LENGTH: readonly FramingName[] = ['none', 'tpdu', 'tpdu+app']
 const BOUNDS = [64, 200, 4096, 100_000] as const
 const SETTINGS_BYTES = 2
+
+const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
 interface Settings {
   readonly framing: Framing
@@ -52,9 +54,8 @@ function push(framing: Framing, most: number, pieces: readonly Uint8Array[]): Se
   for (const piece of pieces) {
     const fault = framer.push(piece, (bytes, envelope, message, end) => {
       expect(envelope <= message && message <= end && end <= bytes.length, 'positions are in order')
-      const hex = (from: number, to: number): string =>
-        Buffer.from(bytes.subarray(from, to)).toString('hex')
-      seen.events.push(`${hex(envelope, message)}|${hex(message, end)}`)
+      const [before, after] = [bytes.subarray(envelope, message), bytes.subarray(message, end)]
+      seen.events.push(`${hexOf(before)}|${hexOf(after)}`)
     }, () => { seen.events.push('idle') })
     expect(seen.fault === '' || fault === seen.fault, 'a fault stays for good')
     seen.fault = fault === 0 ? '' : fault
@@ -87,11 +88,12 @@ function runStream(name: FramingName, input: Uint8Array): string {
   expectSame([...some.events, some.fault].join('\n'), wanted, 'frames of the stream in pieces')
   if (stream.length <= 150) {
     const bytes = push(framing, most, [...stream].map((byte) => Uint8Array.of(byte)))
-    expectSame([...bytes.events, bytes.fault].join('\n'), wanted, 'frames of the stream byte by byte')
+    expectSame([...bytes.events, bytes.fault].join('\n'), wanted, 'frames byte by byte')
   }
   for (const event of slow.events) if (event !== 'idle') envelopeAgain(framing, event)
   const idle = slow.events.filter((event) => event === 'idle').length
-  return `${inclusive} ${slow.fault} ${Math.min(3, slow.events.length)} ${Math.min(2, idle)} ${Math.min(7, slow.waiting)}`
+  const counts = [Math.min(3, slow.events.length), Math.min(2, idle), Math.min(7, slow.waiting)]
+  return `${inclusive} ${slow.fault} ${counts.join()}`
 }
 
 /** The parts of an envelope give it again, as far as its total length is the real one. */
@@ -102,8 +104,8 @@ function envelopeAgain(framing: Framing, event: string): void {
   const parts = framing.describeEnvelope(bytes, body.length)
   framing.rejected(bytes)
   const reply = framing.replyEnvelope(bytes)
-  expectSame(framing.replyEnvelope(framing.replyEnvelope(reply)).toString('hex'), reply.toString('hex'),
-    'an envelope turned round twice')
+  const twice = framing.replyEnvelope(framing.replyEnvelope(reply))
+  expectSame(twice.toString('hex'), reply.toString('hex'), 'an envelope turned round twice')
   if (Object.keys(parts).some((name) => name.endsWith('length_as_sent'))) return
   const again = framing.parseEnvelope(parts)
   expect(again !== null, 'an envelope can be made from its own parts')
@@ -118,13 +120,15 @@ function runWhole(name: FramingName, input: Uint8Array): string {
   const wanted = stream.length === 0 ? 'idle'
     : stream.length > most ? 'length_out_of_range'
     : stream.length < least ? 'envelope_invalid'
-    : `${Buffer.from(stream.subarray(0, least)).toString('hex')}|${Buffer.from(stream.subarray(least)).toString('hex')}`
+    : `${hexOf(stream.subarray(0, least))}|${hexOf(stream.subarray(least))}`
   expectSame([...seen.events, seen.fault].filter((one) => one !== '').join(), wanted, 'one frame')
   if (wanted.includes('|')) envelopeAgain(framing, wanted)
   return wanted.includes('|') ? 'frame' : wanted
 }
 
-const BODIES = ['', '02', '02002020000000000000', '0800'.repeat(20), '00'.repeat(46), '2e02303035360000']
+const BODIES = [
+  '', '02', '02002020000000000000', '0800'.repeat(20), '00'.repeat(46), '2e02303035360000',
+]
 
 function seedsOf(name: FramingName, random: Random): Uint8Array[] {
   const found: Uint8Array[] = []
@@ -169,7 +173,9 @@ function mutate(name: FramingName, input: Uint8Array, random: Random): Uint8Arra
       return out
     }
     case 4: // the reject code, or the first byte of an inner header, of a CUPS frame
-      if (start + 50 < out.length) out[start + random.pick([41, 45, 46, 50])] = random.pick([0x30, 0x31, 41, 46])
+      if (start + 50 < out.length) {
+        out[start + random.pick([41, 45, 46, 50])] = random.pick([0x30, 0x31, 41, 46])
+      }
       return out
     default:
       return out.subarray(0, start + random.below(60))

@@ -1,6 +1,6 @@
 /**
- * Every fuzz target. The files are imported when asked for, because coverage must be counting before
- * the code under test is compiled.
+ * Every fuzz target. The files are imported when asked for, because coverage must be counting
+ * before the code under test is compiled.
  */
 import type { Target } from './target.ts'
 

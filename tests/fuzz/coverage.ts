@@ -1,9 +1,9 @@
 /**
  * Which blocks of the watched files have run, from V8's own precise coverage.
  *
- * Used by the engine. It must be started before the watched files are imported: V8 counts blocks only
- * in functions that it compiles after that. Reading costs about two milliseconds, so the engine reads
- * once per batch and looks for the input only when a batch found something new.
+ * Used by the engine. It must be started before the watched files are imported: V8 counts blocks
+ * only in functions that it compiles after that. Reading costs about two milliseconds, so the
+ * engine reads once per batch and looks for the input only when a batch found something new.
  */
 import { Session } from 'node:inspector'
 

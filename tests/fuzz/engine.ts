@@ -1,6 +1,6 @@
 /**
- * The fuzzer: takes a kept input, changes it, runs the target, and keeps what ran a new block of the
- * code or gave a word not heard before.
+ * The fuzzer: takes a kept input, changes it, runs the target, and keeps what ran a new block of
+ * the code or gave a word not heard before.
  *
  * Called by the worker (worker.ts). The order of inputs follows from the seed; how far it comes in
  * its time does not, so a failure is replayed from its input, which is always told.
@@ -16,6 +16,8 @@ import type { Target } from './target.ts'
 export const CALL_MS_MAX = 50
 /** A slow call is tried again this often: another process may have had the processor. */
 const SLOW_TRIES = 4
+/** Calls below this are not worth another try. */
+const SLOW_MS_MIN = 2
 /** Executions between two readings of coverage, and the time after which a batch ends early. */
 const BATCH_RUNS = 256
 const BATCH_MS = 40
@@ -27,6 +29,7 @@ export const FAILURES_MAX = 5
 const SHRINK_RUNS = 400
 /** Share of the time that may go into finding which input of a batch ran a new block. */
 const LOCATE_SHARE = 0.25
+const LOCATE_MS_MIN = 10
 
 export interface Failure {
   readonly target: string
@@ -178,7 +181,8 @@ export class Campaign {
       this.#fail(input, found.word)
       return
     }
-    if (spent > this.#slowestMs) this.#slow(input, spent)
+    if (spent > Math.max(this.#slowestMs, SLOW_MS_MIN)) this.#slow(input, spent)
+    else if (spent > this.#slowestMs) this.#slowestMs = spent
     if (!this.#words.has(found.word) && this.#words.size < WORDS_MAX) {
       this.#words.add(found.word)
       this.#keep(input)
@@ -190,9 +194,7 @@ export class Campaign {
     try {
       return { failed: false, word: this.#target.run(input) }
     } catch (error) {
-      const what = error instanceof RuleBroken ? error.message
-        : error instanceof Error ? `${error.name}: ${error.message} ${placeOf(error)}` : 'threw no error'
-      return { failed: true, word: what }
+      return { failed: true, word: tell(error) }
     }
   }
 
@@ -262,24 +264,27 @@ export class Campaign {
       return
     }
     this.#blocks += news.length
-    if (inputs.length > 0) this.#locate(inputs, 0)
-    coverage.learn(news)
+    const end = start + Math.max(LOCATE_MS_MIN, LOCATE_SHARE * (start - this.#startedMs))
+    if (inputs.length === 0 || this.#locate(inputs, end)) coverage.learn(news)
+    else this.#unplaced.push(...news)
     this.#locatingMs += performance.now() - start
   }
 
-  #locate(inputs: readonly Uint8Array[], depth: number): void {
-    if (this.#coverage === null) return
+  /** Keeps the inputs that run something new; false when there was no time to find all of them. */
+  #locate(inputs: readonly Uint8Array[], endMs: number): boolean {
+    if (this.#coverage === null) return true
+    if (performance.now() > endMs) return false
     for (const input of inputs) this.#call(input)
     const news: Block[] = this.#coverage.news(this.#target.covers)
-    if (news.length === 0) return
-    if (inputs.length === 1 || depth > 9) {
+    if (news.length === 0) return true
+    if (inputs.length === 1) {
       this.#coverage.learn(news)
       this.#keep(inputs[0]!)
-      return
+      return true
     }
     const half = inputs.length >> 1
-    this.#locate(inputs.slice(0, half), depth + 1)
-    this.#locate(inputs.slice(half), depth + 1)
+    const first = this.#locate(inputs.slice(0, half), endMs)
+    return this.#locate(inputs.slice(half), endMs) && first
   }
 }
 
@@ -287,6 +292,13 @@ export class Campaign {
 export function signatureOf(what: string): string {
   return what.replace(/\b[0-9A-Fa-f]*[0-9][0-9A-Fa-f]*\b/g, '#').replace(/: got .*/, '')
     .slice(0, 160)
+}
+
+/** What came out, with its place when it was no broken rule. */
+function tell(error: unknown): string {
+  if (error instanceof RuleBroken) return error.message
+  if (!(error instanceof Error)) return 'threw no error'
+  return `${error.name}: ${error.message} ${placeOf(error)}`
 }
 
 /** File and line where an error arose. */

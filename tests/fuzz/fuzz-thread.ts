@@ -24,8 +24,11 @@ export interface RunOptions {
 export class FuzzThread {
   #worker: Worker | null
   #shared: SharedArrayBuffer
+  readonly #coverage: boolean
 
-  constructor() {
+  /** With coverage each run takes about five times as long. */
+  constructor(options: { readonly coverage: boolean }) {
+    this.#coverage = options.coverage
     this.#worker = null
     this.#shared = new SharedArrayBuffer(SHARED_BYTES)
   }
@@ -41,6 +44,8 @@ export class FuzzThread {
     target: string, options: RunOptions, progress?: (outcome: Outcome) => void,
   ): Promise<Outcome> {
     const { seed, seconds, failuresMax = FAILURES_MAX, hangMs = HANG_MS } = options
+    // Loading the targets takes longer than a call may.
+    if (this.#worker === null) await this.names()
     let last: Outcome = {
       target, seed, executions: 0, seconds: 0, blocks: 0, share: -1, words: 0, kept: 0,
       slowestMs: 0, failures: [],
@@ -74,7 +79,9 @@ export class FuzzThread {
 
   #start(): Worker {
     this.#shared = new SharedArrayBuffer(SHARED_BYTES)
-    const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: this.#shared })
+    const worker = new Worker(new URL('./worker.ts', import.meta.url), {
+      workerData: { shared: this.#shared, coverage: this.#coverage },
+    })
     this.#worker = worker
     return worker
   }

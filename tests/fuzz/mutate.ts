@@ -69,7 +69,8 @@ const CHANGES: readonly Change[] = [
   (input, random) => {
     const out = Buffer.from(input)
     const at = random.below(input.length - 1)
-    if (input.length >= 2) out.writeUInt16BE(random.pick([0, 1, 127, 128, 255, 256, 999, 9999, 65535]), at)
+    const number = random.pick([0, 1, 127, 128, 255, 256, 999, 9999, 65535])
+    if (input.length >= 2) out.writeUInt16BE(number, at)
     return out
   },
   // stretches

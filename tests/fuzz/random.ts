@@ -1,5 +1,6 @@
 /**
- * Chance for fuzzing, made again from a number: the same seed gives the same draws on every machine.
+ * Chance for fuzzing, made again from a number: the same seed gives the same draws on every
+ * machine.
  *
  * Used by the engine, the mutators and the targets. It must never be used outside tests.
  */

@@ -1,8 +1,9 @@
 /**
- * `npm run fuzz -- [--target NAME] [--seconds N] [--seed N]`: runs targets longer than the test does.
+ * `npm run fuzz -- [--target NAME] [--seconds N] [--seed N]`: runs targets longer than the test
+ * does.
  *
- * Tells executions, coverage and failures as it goes; keeps each failing input in tests/vectors/fuzz/,
- * where the test replays it. Exit code 1 when something failed.
+ * Tells executions, coverage and failures as it goes; keeps each failing input in
+ * tests/vectors/fuzz/, where the test replays it. Exit code 1 when something failed.
  */
 import { parseArgs } from 'node:util'
 import { isCanary } from './catalogue.ts'
@@ -35,8 +36,9 @@ function lineOf(outcome: Outcome): string {
   const { executions, seconds, blocks, share, words, kept, slowestMs, failures } = outcome
   const rate = Math.round(executions / Math.max(seconds, 0.001))
   const code = share < 0 ? '' : ` (${(share * 100).toFixed(0)} % of the code)`
-  return `${outcome.target.padEnd(28)} ${String(executions).padStart(9)} runs ${String(rate).padStart(6)}/s ` +
-    `${blocks} blocks${code} ${words} words ${kept} kept, slowest ${slowestMs.toFixed(1)} ms, ` +
+  const runs = `${String(executions).padStart(9)} runs ${String(rate).padStart(6)}/s`
+  return `${outcome.target.padEnd(28)} ${runs} ${blocks} blocks${code} ${words} words ` +
+    `${kept} kept, slowest ${slowestMs.toFixed(1)} ms, ` +
     `${failures.length} failures`
 }
 
@@ -52,7 +54,7 @@ async function main(): Promise<number> {
     process.stderr.write('--seconds and --seed must be numbers\n')
     return 2
   }
-  const thread = new FuzzThread()
+  const thread = new FuzzThread({ coverage: true })
   const all = await thread.names()
   const wanted = values.target
   const exact = all.filter((name) => name === wanted)
@@ -72,7 +74,9 @@ async function main(): Promise<number> {
     process.stdout.write(`${lineOf(outcome)}\n`)
     for (const failure of outcome.failures) {
       failed++
-      const kept = isCanary(name) ? 'a canary, not kept' : `tests/vectors/fuzz/${keepVector(failure)}`
+      const kept = isCanary(name)
+        ? 'a canary, not kept'
+        : `tests/vectors/fuzz/${keepVector(failure)}`
       process.stdout.write(`  ${failure.what.slice(0, 300)}\n  ${kept}\n`)
     }
   }

@@ -4,7 +4,7 @@
  */
 import { Random } from './random.ts'
 import { replaced } from './mutate.ts'
-import { slowDecode, sizeOf, toEbcdic } from './slow-decoder.ts'
+import { slowDecode, toEbcdic } from './slow-decoder.ts'
 import type { Mark, SlowDialect, SlowRow } from './slow-decoder.ts'
 
 const PLAIN = ' ABCabc019.,-/=$@[]{}\\^|~!:hex'
@@ -33,14 +33,16 @@ export function slowField(
   const value = valueOf(dialect, row, count, random)
   if (row.digits === 0) return value
   const packed = row.coding.startsWith('bcd')
-  const inBytes = packed && (row.unit === 'bytes' || (row.unit === 'bytes-or-digits' && random.oneIn(2)))
+  const either = row.unit === 'bytes-or-digits' && random.oneIn(2)
+  const inBytes = packed && (row.unit === 'bytes' || either)
   return Buffer.concat([slowLength(row, inBytes ? Math.ceil(count / 2) : count), value])
 }
 
 /** A field of a count that it may have: mostly short, sometimes the most or the least. */
 export function anyField(dialect: SlowDialect, row: SlowRow, random: Random): Buffer {
+  const some = random.between(row.min, Math.min(row.max, 40))
   const count = row.digits === 0 ? row.max
-    : random.pick([row.min, row.max, Math.max(row.min, 1), random.between(row.min, Math.min(row.max, 40))])
+    : random.pick([row.min, row.max, Math.max(row.min, 1), some])
   return slowField(dialect, row, Math.min(count, row.max), random)
 }
 
@@ -56,7 +58,8 @@ function valueOf(dialect: SlowDialect, row: SlowRow, count: number, random: Rand
     const sign = random.pick(['C', 'D'])
     const digits = random.text(count - 1, '0123456789')
     if (!coding.startsWith('bcd')) return written(sign + digits, coding)
-    return Buffer.concat([written(sign, dialect.ebcdic ? 'ebcdic' : 'ascii'), packed(digits, true, random)])
+    const first = written(sign, dialect.ebcdic ? 'ebcdic' : 'ascii')
+    return Buffer.concat([first, packed(digits, true, random)])
   }
   if (coding.startsWith('bcd')) {
     const digits = random.text(count, kind === 'z' ? TRACK : '0123456789')
@@ -85,7 +88,9 @@ function shapedBytes(row: SlowRow, count: number, random: Random): Buffer {
   return out
 }
 
-const TAGS = ['9F26', '9F27', '9F36', '82', '95', '9A', '9C', '5F2A', '5A', '57', '71', '86', 'DF31', '9F10']
+const TAGS = [
+  '9F26', '9F27', '9F36', '82', '95', '9A', '9C', '5F2A', '5A', '57', '71', '86', 'DF31', '9F10',
+]
 
 /** Fills out[at..] with objects, the last one as long as what is left. */
 function objects(out: Buffer, start: number, random: Random): void {
@@ -110,7 +115,8 @@ function shapedText(row: SlowRow, count: number, random: Random): string {
   if (row.shape.startsWith('cups-usage') && count >= 7 && random.oneIn(2)) {
     const head = row.shape === 'cups-usage' ? 'AS' : ''
     const size = count - head.length - 5
-    return `${head}${random.pick(['PB', 'SM', 'A1', 'NK'])}${String(size).padStart(3, '0')}${free(size)}`
+    const name = random.pick(['PB', 'SM', 'A1', 'NK'])
+    return `${head}${name}${String(size).padStart(3, '0')}${free(size)}`
   }
   if (row.shape === 'mastercard-elements' && count >= 5 && count < 100) {
     return `T${random.text(2, '0123456789')}${String(count - 5).padStart(2, '0')}${free(count - 5)}`
@@ -132,16 +138,19 @@ function bitmapBytes(dialect: SlowDialect, numbers: readonly number[], random: R
   return written(random.oneIn(6) ? hex : hex.toUpperCase(), dialect.bitmap)
 }
 
-const MTIS = ['0100', '0110', '0200', '0210', '0400', '0420', '0800', '0810', '1200', '9999', '0000']
+const MTIS = [
+  '0100', '0110', '0200', '0210', '0400', '0420', '0800', '0810', '1200', '9999', '0000',
+]
 
 /** A message that the dialect reads, unless chance made a header of its MTI. */
 export function slowMessage(dialect: SlowDialect, random: Random): Buffer {
   const known = [...dialect.rows.keys()]
   const share = random.pick([2, 4, 10, 30])
   const numbers = known.filter(() => random.oneIn(share)).slice(0, 60).sort((a, b) => a - b)
-  const mti = dialect.visaHeader ? random.pick(MTIS.filter((one) => /^[09]/.test(one))) : random.pick(MTIS)
+  const mti = random.pick(MTIS.filter((one) => !dialect.visaHeader || /^[09]/.test(one)))
   const parts = [dialect.mti === 'bcd' ? Buffer.from(mti, 'hex') : written(mti, dialect.mti)]
-  if (dialect.visaHeader && random.oneIn(2)) parts.unshift(Buffer.from(`1601020000${'00'.repeat(17)}`, 'hex'))
+  const header = Buffer.from(`1601020000${'00'.repeat(17)}`, 'hex')
+  if (dialect.visaHeader && random.oneIn(2)) parts.unshift(header)
   parts.push(bitmapBytes(dialect, numbers, random))
   for (const number of numbers) {
     const row = dialect.rows.get(number)
@@ -167,7 +176,8 @@ const length: Change = (dialect, input, marks, random) => {
   if (mark === null || row === undefined) return null
   const value = marks.find((one) => one.field === row.number && one.what === 'value')
   const bytes = value === undefined ? 0 : value.end - value.start
-  const wanted = random.pick([bytes + 1, bytes - 1, bytes * 2, bytes * 2 - 1, 0, row.max, row.max + 1])
+  const wanted =
+    random.pick([bytes + 1, bytes - 1, bytes * 2, bytes * 2 - 1, 0, row.max, row.max + 1])
   return replaced(input, mark.start, mark.end, slowLength(row, Math.max(0, wanted)))
 }
 
@@ -194,7 +204,9 @@ const bit: Change = (dialect, input, marks, random) => {
   const own = marks.filter((one) => one.field === field)
   const first = own[0]
   const last = own.at(-1)
-  if (first !== undefined && last !== undefined) return replaced(out, first.start, last.end, Buffer.alloc(0))
+  if (first !== undefined && last !== undefined) {
+    return replaced(out, first.start, last.end, Buffer.alloc(0))
+  }
   const before = marks.filter((one) => one.field < field).at(-1)
   const at = before?.end ?? out.length
   return replaced(out, at, at, anyField(dialect, row, random))
@@ -217,7 +229,8 @@ const value: Change = (_dialect, input, marks, random) => {
   const mark = anyMark(marks, random.oneIn(5) ? 'length' : 'value', random)
   if (mark === null || mark.end === mark.start) return null
   const out = Buffer.from(input)
-  const at = random.oneIn(3) ? random.pick([mark.start, mark.end - 1]) : random.between(mark.start, mark.end - 1)
+  const edge = random.pick([mark.start, mark.end - 1])
+  const at = random.oneIn(3) ? edge : random.between(mark.start, mark.end - 1)
   const byte = out[at] ?? 0
   out[at] = random.pick([
     byte | 0xf0, byte | 0x0f, (byte & 0x0f) | 0xa0, (byte & 0xf0) | 0x0a, byte ^ 0x20, byte ^ 0xc0,
@@ -230,7 +243,8 @@ const value: Change = (_dialect, input, marks, random) => {
 const stretch: Change = (_dialect, input, marks, random) => {
   const mark = anyMark(marks, 'value', random)
   if (mark === null) return null
-  if (random.oneIn(2)) return replaced(input, mark.end, mark.end, input.subarray(mark.start, mark.end))
+  const own = input.subarray(mark.start, mark.end)
+  if (random.oneIn(2)) return replaced(input, mark.end, mark.end, own)
   return Buffer.from(input.subarray(0, random.between(mark.start, mark.end)))
 }
 
@@ -248,13 +262,12 @@ const letters: Change = (dialect, input, marks, random) => {
 
 const CHANGES: readonly Change[] = [length, resized, bit, bit, value, value, stretch, letters]
 
-/** One change that knows where the parts of a message lie; null when the message has no such part. */
+/**
+ * One change that knows where the parts of a message lie; null when the message has no such part.
+ */
 export function changedMessage(
   dialect: SlowDialect, input: Uint8Array, random: Random,
 ): Buffer | null {
   const { marks } = slowDecode(dialect, input)
   return random.pick(CHANGES)(dialect, input, marks, random)
 }
-
-/** The bytes that sizeOf says, for targets that build one field. */
-export { sizeOf }

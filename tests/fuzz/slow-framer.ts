@@ -41,12 +41,15 @@ const textOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin
 function numberOf(name: string, layout: Layout, bytes: Uint8Array): number | null {
   if (name === 'visa') return parseInt(hexOf(bytes.subarray(0, 2)), 16)
   if (layout.number === 'binary') return parseInt(hexOf(bytes.subarray(0, layout.prefix)), 16)
-  const digits = layout.number === 'bcd' ? hexOf(bytes.subarray(0, 2)) : textOf(bytes.subarray(0, 4))
+  const bcd = layout.number === 'bcd'
+  const digits = bcd ? hexOf(bytes.subarray(0, 2)) : textOf(bytes.subarray(0, 4))
   return /^[0-9]{4}$/.test(digits) ? Number(digits) : null
 }
 
 /** Size of the frame that begins with `bytes`, or a fault. */
-function sizeOf(name: string, layout: Layout, inclusive: boolean, bytes: Uint8Array): number | string {
+function sizeOf(
+  name: string, layout: Layout, inclusive: boolean, bytes: Uint8Array,
+): number | string {
   if (layout.number === 'header') {
     const header = bytes[0]
     if (header !== 46 && header !== 41) return 'envelope_invalid'
@@ -87,7 +90,8 @@ export function slowFrames(
   const events: string[] = []
   const starts: number[] = []
   let at = 0
-  const ended = (fault: string): SlowFrames => ({ events, fault, waiting: stream.length - at, starts })
+  const ended = (fault: string): SlowFrames =>
+    ({ events, fault, waiting: stream.length - at, starts })
   for (;;) {
     starts.push(at)
     const bytes = stream.subarray(at)
@@ -104,7 +108,8 @@ export function slowFrames(
     if (bytes.length < size) return ended('')
     const frame = bytes.subarray(layout.number === 'header' ? 0 : layout.prefix, size)
     // Nothing behind the prefix, or VisaNet's session control, keeps the line open.
-    if (frame.length === 0 || (name === 'visa' && hexOf(bytes).charAt(6) === '2')) events.push('idle')
+    const sessionControl = name === 'visa' && hexOf(bytes).charAt(6) === '2'
+    if (frame.length === 0 || sessionControl) events.push('idle')
     else {
       const envelope = envelopeOf(layout.envelope, frame)
       if (envelope < 0) return ended('envelope_invalid')

@@ -14,8 +14,8 @@ export interface Target {
   /** Inputs to begin with. */
   seeds(random: Random): readonly Uint8Array[]
   /**
-   * A change that knows the structure of the input; null when it finds nothing to change. `other` is
-   * another kept input. Absent: only the general changes of mutate.ts are made.
+   * A change that knows the structure of the input; null when it finds nothing to change. `other`
+   * is another kept input. Absent: only the general changes of mutate.ts are made.
    */
   mutate?(input: Uint8Array, random: Random, other: Uint8Array): Uint8Array | null
   /**

@@ -1,8 +1,8 @@
 /**
  * Failing inputs that are kept in tests/vectors/fuzz/, one file each: the test replays them.
  *
- * A file with `open` is a failure that is known and not mended yet; it says why. The test fails when
- * such an input stops failing, so that the word is taken out.
+ * A file with `open` is a failure that is known and not mended yet; it says why. The test fails
+ * when such an input stops failing, so that the word is taken out.
  */
 import { mkdirSync, readFileSync, readdirSync, existsSync, writeFileSync } from 'node:fs'
 import { vectorName } from './engine.ts'

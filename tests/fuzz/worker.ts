@@ -1,6 +1,6 @@
 /**
- * The thread in which targets run. It counts coverage from before the code under test is loaded, and
- * leaves each input where the watching thread can see it.
+ * The thread in which targets run. It counts coverage from before the code under test is loaded,
+ * and leaves each input where the watching thread can see it.
  *
  * Started by fuzz-thread.ts, which it answers: one order, one answer.
  */
@@ -35,7 +35,8 @@ export const SHARED_BYTES = 4 * SHARED_WORDS + 65_536
 
 const port = parentPort
 if (port === null) throw new Error('worker.ts runs in a thread of fuzz-thread.ts')
-const shared = workerData as SharedArrayBuffer
+const { shared, coverage: guided } =
+  workerData as { readonly shared: SharedArrayBuffer; readonly coverage: boolean }
 const words = new Int32Array(shared, 0, SHARED_WORDS)
 const bytes = new Uint8Array(shared, 4 * SHARED_WORDS)
 
@@ -45,7 +46,7 @@ function show(input: Uint8Array): void {
   Atomics.add(words, 0, 1)
 }
 
-const coverage = new Coverage(new URL('../../', import.meta.url).href)
+const coverage = guided ? new Coverage(new URL('../../', import.meta.url).href) : null
 const { loadTargets } = await import('./catalogue.ts')
 const targets = await loadTargets()
 
