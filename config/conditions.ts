@@ -9,8 +9,9 @@
  *              | ["request"] "field" N
  *              | ["request"] PART "is" VALUE { VALUE }
  *
- * PART is `22` or `22:0-2` (characters 0 and 1 of field 22), or `mti` likewise. NAME is a condition that the dialect
- * names under `conditions:`. `agreement` is what two institutions agree: a message cannot tell.
+ * PART is `22` or `22:0-2` (characters 0 and 1 of field 22), or `mti` likewise. NAME is a
+ * condition that the dialect names under `conditions:`. `agreement` is what two institutions
+ * agree: a message cannot tell.
  */
 
 /** Some characters of a field, from `from` up to and without `to`; field 0 is the MTI. */
@@ -70,10 +71,11 @@ export function parseCondition(
 }
 
 function split(words: readonly string[], at: 'and' | 'or'): string[][] {
-  const parts: string[][] = [[]]
+  let part: string[] = []
+  const parts = [part]
   for (const word of words) {
-    if (word === at) parts.push([])
-    else parts.at(-1)!.push(word)
+    if (word === at) parts.push((part = []))
+    else part.push(word)
   }
   return parts
 }

@@ -101,13 +101,12 @@ function messageSections(spec: DialectFile, meaning: Meaning): string {
   })
   const answers = Object.entries(meaning.replies).map(([to, rules]) => {
     const title = to === 'other' ? 'any other request' : to
-    const listed = (fields: readonly number[]): string => fields.map((field) => `DE${field}`).join(', ')
     const lines = [
       `### Answer to ${title}`,
       ruleTable(spec, rules),
       rules.echoed.length === 0 ? '' : `Comes back as it was sent: ${listed(rules.echoed)}.`,
       rules.echo.length === 0 ? '' : `Copied into answers of ours: ${listed(rules.echo)}.`,
-      ...Object.entries(rules.codes).map(([reason, answer]) => `\`${reason}\` is answered ${answer}.`),
+      ...Object.entries(rules.codes).map(([reason, answer]) => `${code(reason)} is answered ${answer}.`),
     ]
     return lines.filter((line) => line !== '').join('\n\n')
   })
@@ -144,7 +143,8 @@ function ruleTable(spec: DialectFile, rules: Rules): string {
 function valueTables(spec: DialectFile, meaning: Meaning): string {
   const tables = Object.entries(meaning.values).map(([key, list]) => {
     const field = key.split(':')[0] ?? ''
-    const part = key.includes(':') ? `, characters ${key.split(':')[1]?.replace('-', ' up to ')}` : ''
+    const [, range] = key.split(':')
+    const part = range === undefined ? '' : `, characters ${range.replace('-', ' up to ')}`
     const open = list.open ? 'The list is open.' : 'No other value is legal.'
     const rows = Object.entries(list.codes).sort(([a], [b]) => (a < b ? -1 : 1))
     return `### DE${field} ${spec.fields[field]?.name ?? ''}${part}\n\n${open}\n\n` +
@@ -153,11 +153,15 @@ function valueTables(spec: DialectFile, meaning: Meaning): string {
   return tables.length === 0 ? 'None are listed.' : tables.join('\n\n')
 }
 
+function listed(fields: readonly number[]): string {
+  return fields.map((field) => `DE${field}`).join(', ')
+}
+
 function codeTables(meaning: Meaning): string {
-  const sorted = (table: Readonly<Record<string, string>>): string[][] =>
-    Object.entries(table).sort(([a], [b]) => (a < b ? -1 : 1)).map(([left, right]) => [code(left), right])
-  const received = markdown(['code', 'reason here'], sorted(meaning.reasons))
-  const sent = Object.entries(meaning.response_codes).map(([reason, answer]) => [reason, code(answer)])
+  const reasons = Object.entries(meaning.reasons).sort(([a], [b]) => (a < b ? -1 : 1))
+  const received = markdown(['code', 'reason here'], reasons.map(([one, why]) => [code(one), why]))
+  const answers = Object.entries(meaning.response_codes)
+  const sent = answers.map(([reason, answer]) => [reason, code(answer)])
   return [
     `DE${meaning.response_code_field}. A code that is not listed declines and is counted.`,
     received,

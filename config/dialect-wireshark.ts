@@ -1,6 +1,6 @@
 /**
- * The dialects as tables of Lua, in front of docs/wireshark/walker.lua: the dissector that Wireshark
- * and tshark load. Written by config/publish-dialects.ts; no table is kept by hand in Lua.
+ * The dialects as tables of Lua, in front of docs/wireshark/walker.lua: the dissector that
+ * Wireshark and tshark load. Written by config/publish-dialects.ts; no table is kept by hand in Lua.
  */
 import { readFileSync } from 'node:fs'
 import type { DialectFile, LoadedDialect } from './dialects.ts'
@@ -37,7 +37,7 @@ function tableOf(spec: DialectFile): string {
   ].join('\n')
 }
 
-/** The same rules as the codec's compileDialect, which this room may not import; a test compares. */
+/** The rules of the codec's compileDialect, which this room may not import; a test compares. */
 function rowOf(spec: DialectFile, number: string, field: Field): string {
   const coding = field.coding ?? defaultCoding(spec, field)
   const prefix = field.length === 'fixed' ? '' : (field.length_coding ?? spec.defaults.length)

@@ -1,6 +1,6 @@
 /**
- * What a dialect asks of a message: mandatory, conditional and forbidden fields, echoed fields, legal
- * values and counts. Asked of a decoded message it gives findings; asked of nothing it gives rules.
+ * What a dialect asks of a message: mandatory, conditional and forbidden fields, echoed fields,
+ * legal values and counts. Asked of a decoded message it gives findings; asked of nothing it gives rules.
  *
  * Used by `switchyard message validate` and `describe`, the generated reference pages and tests. It
  * never says what a field holds: a finding carries number, name of the rule and the rule's own text.

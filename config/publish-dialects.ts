@@ -71,7 +71,7 @@ function typesOf({ spec }: LoadedDialect): string {
     return `  ${field.name}: ${number},`
   })
   return [
-    `// Made by config/publish-dialects.ts from the dialect ${spec.name}: do not edit.`,
+    `// Made by config/publish-dialects.ts from ${spec.name}: do not edit.`,
     `// Field names of this dialect for the compiler: view.text(${constant}.${[...seen][0]}).`,
     '',
     '/** Field numbers by name. */',

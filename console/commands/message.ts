@@ -5,6 +5,7 @@ import { jsonOption, withExamples } from '../help.ts'
 import type { DescribeOptions, DiffOptions } from '../message/describe.ts'
 import type { ExplainOptions } from '../message/explain.ts'
 import type { LineOptions } from '../message/run.ts'
+import type { CaptureDecodeOptions } from '../pcap/decode.ts'
 
 /** Adds `message` with its verbs. */
 export function register(program: Command): void {
@@ -28,11 +29,20 @@ function addDecode(message: Command): void {
     lineOptions(message.command('decode'))
       .description('reads one message per line as hexadecimal, prints one JSON record per line')
       .option('--show-sensitive', 'do not mask PAN, tracks, PIN block and the like')
-      .action(async (file: string, options: LineOptions) => {
-        const { decodeLines } = await import('../message/run.ts')
-        process.exitCode = await decodeLines(file, options)
+      .option('--pcap <capture>', 'reads the TCP streams of a capture file, pcap or pcapng')
+      .option('--port <number>', 'with --pcap: only connections with this TCP port')
+      .action(async (file: string, options: LineOptions & Partial<CaptureDecodeOptions>) => {
+        const { pcap } = options
+        if (pcap === undefined) {
+          const { decodeLines } = await import('../message/run.ts')
+          process.exitCode = await decodeLines(file, options)
+        } else {
+          const { decodeCapture } = await import('../pcap/decode.ts')
+          process.exitCode = await decodeCapture({ ...options, pcap })
+        }
       }),
     [
+      'switchyard message decode --dialect cups --framing cups4 --pcap link.pcap --port 7101',
       'switchyard message decode --dialect cups-pos --framing 2b+tpdu+app < frames.txt',
       'switchyard message decode --dialect visa --framing visa --show-sensitive frames.txt',
     ],
