@@ -10,9 +10,12 @@ import type {
 } from './spec.ts'
 import type { HeaderLayout } from './headers/layout.ts'
 import { visaHeader } from './headers/visa.ts'
+import type { Arrangement } from './arrangement.ts'
 
 /** ISO 8583 has 128 fields; VisaNet's third bitmap reaches 192. */
 export const FIELD_MAX = 192
+/** Arrangements that a dialect keeps; a power of two. About 4 KB each. */
+export const ARRANGEMENT_SLOTS = 64
 /** Four digits of length prefix. */
 export const COUNT_MAX = 9999
 
@@ -41,25 +44,24 @@ export const CHECK = {
   hexEbcdic: 11,
 } as const
 
-/**
- * Dialect.rows holds what walk() needs of a field in two numbers, from `field * 2` on:
- *
- *   flags: bits 0-1 shape, 2-5 check, 6-8 prefix, 9-11 bytes of prefix, 12-14 form, 15-16 unit,
- *          17-19 run
- *   sizes: bits 0-13 largest count, 14-29 bytes of a fixed value
- */
-export const FLAG = {
-  shape: 3, checkAt: 2, prefixAt: 6, prefixBytesAt: 9, formAt: 12, unitAt: 15, runAt: 17,
-    countMask: 16383,
-  fixedBytesAt: 14,
-} as const
-export const SHAPE = { unknown: 0, fixed: 1, variable: 2 } as const
-/**
- * Neighbours of one run are checked for digits in one go, length prefixes between them included.
- */
+/** Neighbours of one run are checked for digits in one go, length prefixes between them included. */
 export const RUN = { none: 0, ascii: 1, ebcdic: 2, bcd: 3 } as const
 
 export const PREFIX = { none: 0, ascii: 1, ebcdic: 2, bcd: 3, binary: 4 } as const
+/**
+ * Value of a byte of a length prefix: 256 entries each for ASCII, EBCDIC, BCD and binary prefixes
+ * (PREFIX less one). What is no digit has a value above every maximum.
+ */
+export const PREFIX_VALUE = new Int32Array(4 * 256)
+const NO_DIGIT = 1 << 20
+for (let byte = 0; byte < 256; byte++) {
+  PREFIX_VALUE[byte] = byte >= 0x30 && byte <= 0x39 ? byte - 0x30 : NO_DIGIT
+  PREFIX_VALUE[256 + byte] = byte >= 0xf0 && byte <= 0xf9 ? byte - 0xf0 : NO_DIGIT
+  PREFIX_VALUE[512 + byte] = byte >> 4 < 10 && (byte & 15) < 10
+    ? (byte >> 4) * 10 + (byte & 15) : NO_DIGIT
+  PREFIX_VALUE[768 + byte] = byte
+}
+
 export const UNIT = { digits: 0, bytes: 1, bytesOrDigits: 2 } as const
 export const SECRECY: readonly SecrecyClass[] = ['no', 'pan', 'track', 'drop']
 
@@ -79,12 +81,15 @@ export class Dialect {
   /** Whether text of this dialect is EBCDIC. */
   readonly ebcdic: boolean
   readonly fieldMax: number
-  /** What walk() reads: FLAG says what stands where. The arrays below hold the same by property. */
-  readonly rows: Int32Array
+  /** Kept by arrangement.ts: arrangements by a hash of their bitmap, and hashes seen once. */
+  readonly arrangements: (Arrangement | null)[]
+  readonly missed: Int32Array
   /** 1 when the dialect has the field. */
   readonly known: Uint8Array
   readonly form: Uint8Array
   readonly check: Uint8Array
+  /** RUN to which the field's digits belong. */
+  readonly run: Uint8Array
   /** Largest and smallest count, in the field's unit. */
   readonly countMax: Uint16Array
   readonly countMin: Uint16Array
@@ -109,10 +114,12 @@ export class Dialect {
     this.bitmapCount = spec.bitmap.count
     this.ebcdic = spec.defaults.text === 'ebcdic'
     this.fieldMax = spec.bitmap.count * 64
-    this.rows = new Int32Array((FIELD_MAX + 1) * 2)
+    this.arrangements = new Array<Arrangement | null>(ARRANGEMENT_SLOTS).fill(null)
+    this.missed = new Int32Array(ARRANGEMENT_SLOTS)
     this.known = new Uint8Array(FIELD_MAX + 1)
     this.form = new Uint8Array(FIELD_MAX + 1)
     this.check = new Uint8Array(FIELD_MAX + 1)
+    this.run = new Uint8Array(FIELD_MAX + 1)
     this.countMax = new Uint16Array(FIELD_MAX + 1)
     this.countMin = new Uint16Array(FIELD_MAX + 1)
     this.fixedBytes = new Uint16Array(FIELD_MAX + 1)
@@ -156,7 +163,7 @@ export function compileDialect(spec: DialectSpec): Dialect {
     }
     if (field <= dialect.fieldMax) compileField(dialect, spec, field, row)
   }
-  for (let field = 2; field <= FIELD_MAX; field++) fillRow(dialect, field)
+  for (let field = 2; field <= FIELD_MAX; field++) dialect.run[field] = runOf(dialect, field)
   return dialect
 }
 
@@ -195,17 +202,6 @@ function compileField(dialect: Dialect, spec: DialectSpec, field: number, row: F
     : bytesOf(form, row.max)
   const room = lengthCoding === 'binary' ? 256 ** ((digits + 1) >> 1) : 10 ** digits
   if (largest >= room) throw wrong(`has a maximum that its length prefix cannot hold`)
-}
-
-function fillRow(dialect: Dialect, field: number): void {
-  if (dialect.known[field] === 0) return
-  const prefix = dialect.prefix[field]!
-  dialect.rows[field * 2] = (prefix === PREFIX.none ? SHAPE.fixed : SHAPE.variable) |
-    (dialect.check[field]! << FLAG.checkAt) | (prefix << FLAG.prefixAt) |
-    (dialect.prefixBytes[field]! << FLAG.prefixBytesAt) | (dialect.form[field]! << FLAG.formAt) |
-    (dialect.prefixUnit[field]! << FLAG.unitAt) | (runOf(dialect, field) << FLAG.runAt)
-  dialect.rows[field * 2 + 1] = dialect.countMax[field]! |
-    (dialect.fixedBytes[field]! << FLAG.fixedBytesAt)
 }
 
 /** Digits whose length prefix, if any, is written in the same digits. */

@@ -10,7 +10,8 @@
  */
 import { CHECK, FIELD_MAX, FORM, PREFIX } from './dialect.ts'
 import type { Dialect } from './dialect.ts'
-import { HEX_VALUE, HEX_VALUE_EBCDIC } from './codings/tables.ts'
+import { Arrangement, PLACE, arrange } from './arrangement.ts'
+import { BCD_VALUE, HEX_VALUE, HEX_VALUE_EBCDIC } from './codings/tables.ts'
 import { HEX_MARK, SCRATCH_CHARACTERS, scratchText, writeText } from './text.ts'
 
 const NO_BYTES = Buffer.alloc(0)
@@ -23,9 +24,24 @@ const MARKS_MAX = FIELD_MAX * HEX_MARK.length
 /** The dialect of a View before it was filled, so that the property always has one type. */
 let nothing: Dialect | null = null
 
-/** Columns of View.places; a count is in the dialect's units and kept for variable fields only. */
-export const PLACE = 4
-export const AT = { valueStart: 0, valueEnd: 1, count: 2 } as const
+/** What a View shows that has read nothing. */
+const NO_FIELDS = new Arrangement()
+/** Bitmaps while fields are forgotten. */
+const BITS = new Int32Array(FIELD_MAX / 32)
+/** Powers of ten. */
+const POWERS = [1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9]
+// Imported values under local names: the engine takes a local constant for a constant.
+const CHECK_ASCII_DIGITS = CHECK.asciiDigits
+const CHECK_BCD_DIGITS = CHECK.bcdDigits
+const CHECK_BCD_NIBBLES = CHECK.bcdNibbles
+const FORM_BCD_RIGHT = FORM.bcdRight
+const VALUE_BCD = BCD_VALUE
+const FIELDS_MAX = FIELD_MAX
+const PREFIX_NONE = PREFIX.none
+const COLUMNS = PLACE.columns
+const START_OFFSET = PLACE.startOffset
+const END_SEGMENT = PLACE.endSegment
+const END_OFFSET = PLACE.endOffset
 
 export class View {
   frame: Uint8Array
@@ -40,10 +56,12 @@ export class View {
   mtiNumber: number
   /** Bitmaps on the wire. */
   bitmapCount: number
-  /** Thirty-two fields per entry; the top bit of entry 0 is field 1. */
-  readonly bits: Int32Array
-  /** From `field * PLACE` on: see AT. Valid only where the field's bit is set. */
-  readonly places: Int32Array
+  /** Which fields are there and, but for the lengths, where. */
+  arrangement: Arrangement
+  /** Where each segment of the arrangement begins, and the count of its variable field. */
+  readonly bases: Int32Array
+  readonly counts: Int32Array
+  #own: Arrangement | null
 
   constructor(dialect?: Dialect) {
     this.frame = NO_BYTES
@@ -54,8 +72,10 @@ export class View {
     this.end = 0
     this.mtiNumber = 0
     this.bitmapCount = 0
-    this.bits = new Int32Array(FIELD_MAX / 32)
-    this.places = new Int32Array((FIELD_MAX + 1) * PLACE)
+    this.arrangement = NO_FIELDS
+    this.bases = new Int32Array(FIELDS_MAX + 1)
+    this.counts = new Int32Array(FIELDS_MAX + 1)
+    this.#own = null
   }
 
   /** Forgets the message, so that a pooled View keeps no frame alive and shows no field. */
@@ -67,15 +87,22 @@ export class View {
     this.end = 0
     this.mtiNumber = 0
     this.bitmapCount = 0
-    this.bits.fill(0)
+    this.arrangement = NO_FIELDS
+  }
+
+  /** An arrangement of this View's own, for bitmaps that the dialect does not keep. */
+  get own(): Arrangement {
+    return (this.#own ??= new Arrangement())
   }
 
   /** Forgets `field` and all after it; 0 forgets every field. For messages that end in a fault. */
   keepBefore(field: number): void {
-    for (let other = 1; other <= FIELD_MAX; other++) {
-      const bit = other - 1
-      if (field === 0 || other >= field) this.bits[bit >> 5]! &= ~(0x80000000 >>> (bit & 31))
+    BITS.set(this.arrangement.bits)
+    for (let other = Math.max(field, 1); other <= FIELDS_MAX; other++) {
+      BITS[(other - 1) >> 5]! &= ~(0x80000000 >>> ((other - 1) & 31))
     }
+    arrange(this.dialect, BITS, this.own)
+    this.arrangement = this.own
   }
 
   /** The MTI as four digits. */
@@ -89,27 +116,38 @@ export class View {
 
   has(field: number): boolean {
     const bit = field - 1
-    return bit >= 0 && bit < FIELD_MAX && ((this.bits[bit >> 5]! >>> (31 - (bit & 31))) & 1) === 1
+    return bit >= 0 && bit < FIELDS_MAX &&
+      ((this.arrangement.bits[bit >> 5]! >>> (31 - (bit & 31))) & 1) === 1
   }
 
   /** Offset of the field with its length prefix; -1 when it is not there. */
   fieldStart(field: number): number {
-    return this.has(field) ? this.places[field * PLACE]! - this.dialect.prefixBytes[field]! : -1
+    const start = this.valueStart(field)
+    return start < 0 ? -1 : start - this.dialect.prefixBytes[field]!
   }
 
   /** Offset of the value, after the length prefix; -1 when it is not there. */
   valueStart(field: number): number {
-    return this.has(field) ? this.places[field * PLACE + AT.valueStart]! : -1
+    const places = this.arrangement.places
+    const segment = places[field * COLUMNS]
+    if (segment === undefined || segment < 0) return -1
+    return this.bases[segment]! + places[field * COLUMNS + START_OFFSET]!
   }
 
   /** Offset after the value; -1 when it is not there. */
   valueEnd(field: number): number {
-    return this.has(field) ? this.places[field * PLACE + AT.valueEnd]! : -1
+    const places = this.arrangement.places
+    const segment = places[field * COLUMNS + END_SEGMENT]
+    if (segment === undefined || segment < 0) return -1
+    return this.bases[segment]! + places[field * COLUMNS + END_OFFSET]!
   }
 
   /** Units of the value as the dialect counts the field; 0 when it is not there. */
   count(field: number): number {
-    return this.has(field) ? this.#count(field) : 0
+    const segment = this.arrangement.places[field * COLUMNS]
+    if (segment === undefined || segment < 0) return 0
+    return this.dialect.prefix[field] === PREFIX_NONE ? this.dialect.countMax[field]!
+      : this.counts[segment]!
   }
 
   /** The header that belongs to the dialect; no bytes when there is none. */
@@ -120,8 +158,7 @@ export class View {
   /** The value's bytes as they are on the wire, not copied. */
   raw(field: number): Uint8Array {
     if (!this.has(field)) return NO_BYTES
-    return this.frame.subarray(this.places[field * PLACE + AT.valueStart]!,
-      this.places[field * PLACE + AT.valueEnd]!)
+    return this.frame.subarray(this.valueStart(field), this.valueEnd(field))
   }
 
   /**
@@ -130,8 +167,8 @@ export class View {
    */
   bytes(field: number): Uint8Array {
     if (!this.has(field)) return NO_BYTES
-    const start = this.places[field * PLACE + AT.valueStart]!
-    const stop = this.places[field * PLACE + AT.valueEnd]!
+    const start = this.valueStart(field)
+    const stop = this.valueEnd(field)
     if (this.dialect.form[field] !== FORM.hex) return this.frame.subarray(start, stop)
     const table = this.dialect.check[field] === CHECK.hexEbcdic ? HEX_VALUE_EBCDIC : HEX_VALUE
     const out = Buffer.allocUnsafe((stop - start) >> 1)
@@ -164,8 +201,8 @@ export class View {
       return
     }
     let used = 0
-    for (let index = 0; index < this.bits.length; index++) {
-      for (let word = this.bits[index]!; word !== 0;) {
+    for (let index = 0; index < this.arrangement.bits.length; index++) {
+      for (let word = this.arrangement.bits[index]!; word !== 0;) {
         const bit = Math.clz32(word)
         word &= ~(0x80000000 >>> bit)
         const field = index * 32 + bit + 1
@@ -175,8 +212,8 @@ export class View {
     }
     const all = scratchText(0, used)
     let start = 0
-    for (let index = 0; index < this.bits.length; index++) {
-      for (let word = this.bits[index]!; word !== 0;) {
+    for (let index = 0; index < this.arrangement.bits.length; index++) {
+      for (let word = this.arrangement.bits[index]!; word !== 0;) {
         const bit = Math.clz32(word)
         word &= ~(0x80000000 >>> bit)
         const field = index * 32 + bit + 1
@@ -186,16 +223,11 @@ export class View {
     }
   }
 
-  #count(field: number): number {
-    if (this.dialect.prefix[field] === PREFIX.none) return this.dialect.countMax[field]!
-    return this.places[field * PLACE + AT.count]!
-  }
-
   #write(field: number, to: number): number {
     return writeText(
-      this.dialect, field, this.frame, this.places[field * PLACE + AT.valueStart]!,
-        this.places[field * PLACE + AT.valueEnd]!,
-      this.#count(field), to,
+      this.dialect, field, this.frame, this.valueStart(field),
+        this.valueEnd(field),
+      this.count(field), to,
     )
   }
 
@@ -204,37 +236,76 @@ export class View {
    * not decimal.
    */
   digitsToNumber(field: number): number {
-    if (!this.has(field)) return -1
-    const check = this.dialect.check[field]!
-    const start = this.places[field * PLACE + AT.valueStart]!
-    const stop = this.places[field * PLACE + AT.valueEnd]!
-    const count = this.#count(field)
+    const start = this.valueStart(field)
+    if (start < 0) return -1
+    const dialect = this.dialect
+    const count = this.count(field)
     if (count > 15 || count === 0) return -1
-    const frame = this.frame
-    let value = 0
-    if (check === CHECK.bcdDigits || check === CHECK.bcdNibbles) {
-      let nibble = this.dialect.form[field] === FORM.bcdRight && (count & 1) === 1 ? 1 : 0
-      for (let i = 0; i < count; i++, nibble++) {
-        const byte = frame[start + (nibble >> 1)]!
-        const digit = (nibble & 1) === 0 ? byte >> 4 : byte & 15
-        if (digit > 9) return -1
-        value = value * 10 + digit
-      }
-      return value
+    const check = dialect.check[field]!
+    if (check === CHECK_BCD_DIGITS || check === CHECK_BCD_NIBBLES) {
+      return packedNumber(this.frame, start, count, dialect.form[field] === FORM_BCD_RIGHT)
     }
-    const zero = this.dialect.ebcdic && check !== CHECK.asciiDigits ? 0xf0 : 0x30
-    for (let at = start; at < stop; at++) {
-      const digit = frame[at]! - zero
-      if (digit < 0 || digit > 9) return -1
-      value = value * 10 + digit
-    }
-    return value
+    const zero = dialect.ebcdic && check !== CHECK_ASCII_DIGITS ? 0xf0 : 0x30
+    return characterNumber(this.frame, start, this.valueEnd(field), zero)
   }
 
   /** The fields that are there, ascending. For tools and tests, not for the path of a message. */
   *fields(): Generator<number> {
     for (let field = 2; field <= FIELD_MAX; field++) if (this.has(field)) yield field
   }
+}
+
+/** Up to 15 digits in characters as a number; -1 when one of them is none. */
+function characterNumber(frame: Uint8Array, start: number, stop: number, zero: number): number {
+  // Nine digits fit the integers that the engine computes with quickest.
+  const middle = Math.min(stop, start + 9)
+  let high = 0
+  let at = start
+  let bad = 0
+  for (; at < middle; at++) {
+    const digit = frame[at]! - zero
+    bad |= digit | (9 - digit)
+    high = (Math.imul(high, 10) + digit) | 0
+  }
+  let low = 0
+  for (; at < stop; at++) {
+    const digit = frame[at]! - zero
+    bad |= digit | (9 - digit)
+    low = (Math.imul(low, 10) + digit) | 0
+  }
+  return bad < 0 ? -1 : stop === middle ? high : high * POWERS[stop - middle]! + low
+}
+
+/** Up to 15 packed digits as a number; -1 when a nibble is none. */
+function packedNumber(frame: Uint8Array, start: number, count: number, right: boolean): number {
+  let at = start
+  let high = 0
+  let rest = count
+  if (right && (count & 1) === 1) {
+    high = frame[at++]! & 15
+    if (high > 9) return -1
+    rest--
+  }
+  let digits = count - rest
+  for (; rest > 1 && digits < 8; rest -= 2, digits += 2) {
+    const pair = VALUE_BCD[frame[at++]!]!
+    if (pair > 99) return -1
+    high = (Math.imul(high, 100) + pair) | 0
+  }
+  if (rest === 0) return high
+  let low = 0
+  const lowDigits = rest
+  for (; rest > 1; rest -= 2) {
+    const pair = VALUE_BCD[frame[at++]!]!
+    if (pair > 99) return -1
+    low = (Math.imul(low, 100) + pair) | 0
+  }
+  if (rest === 1) {
+    const digit = frame[at]! >> 4
+    if (digit > 9) return -1
+    low = low * 10 + digit
+  }
+  return high * POWERS[lowDigits]! + low
 }
 
 function nothingDialect(): Dialect {

@@ -6,10 +6,11 @@
  *
  * ISO 8583:1987 clause 4.4 (MTI, bitmaps, fields in ascending order).
  */
-import { CHECK, FLAG, FORM, PREFIX, RUN, SHAPE, UNIT, bytesOf } from './dialect.ts'
+import { CHECK, FIELD_MAX, FORM, PREFIX, PREFIX_VALUE, RUN, UNIT, bytesOf } from './dialect.ts'
 import type { Dialect } from './dialect.ts'
+import { LENGTH, PADS, RUNS, SEGMENT, keptArrangement, newArrangement } from './arrangement.ts'
+import type { Arrangement } from './arrangement.ts'
 import type { Fault } from './fault.ts'
-import { AT, PLACE } from './view.ts'
 import type { View } from './view.ts'
 import {
   BCD_BAD, BCD_VALUE, EBCDIC_TO_ASCII, HEX_VALUE, HEX_VALUE_EBCDIC,
@@ -18,7 +19,6 @@ import {
 // Imported values under local names: the engine takes a local constant for a constant, and an
 // imported one for a variable that it loads again each time (measured: walk() takes a quarter
 // less).
-const CHECK_EBCDIC = CHECK.ebcdic
 const CHECK_ASCII_DIGITS = CHECK.asciiDigits
 const CHECK_EBCDIC_DIGITS = CHECK.ebcdicDigits
 const CHECK_BCD_DIGITS = CHECK.bcdDigits
@@ -27,36 +27,45 @@ const CHECK_SIGN_EBCDIC = CHECK.signEbcdic
 const CHECK_SIGN_BCD = CHECK.signBcd
 const CHECK_HEX_ASCII = CHECK.hexAscii
 const CHECK_HEX_EBCDIC = CHECK.hexEbcdic
-const FORM_CHARACTERS = FORM.characters
 const FORM_BCD_LEFT = FORM.bcdLeft
 const FORM_BCD_RIGHT = FORM.bcdRight
+const PREFIX_NONE = PREFIX.none
 const PREFIX_ASCII = PREFIX.ascii
 const PREFIX_EBCDIC = PREFIX.ebcdic
 const PREFIX_BINARY = PREFIX.binary
 const UNIT_DIGITS = UNIT.digits
 const UNIT_BYTES_OR_DIGITS = UNIT.bytesOrDigits
-const FLAG_SHAPE = FLAG.shape
-const FLAG_CHECK_AT = FLAG.checkAt
-const FLAG_PREFIX_AT = FLAG.prefixAt
-const FLAG_PREFIX_BYTES_AT = FLAG.prefixBytesAt
-const FLAG_FORM_AT = FLAG.formAt
-const FLAG_UNIT_AT = FLAG.unitAt
-const FLAG_RUN_AT = FLAG.runAt
-const FLAG_COUNT_MASK = FLAG.countMask
-const FLAG_FIXED_BYTES_AT = FLAG.fixedBytesAt
-const SHAPE_UNKNOWN = SHAPE.unknown
-const SHAPE_FIXED = SHAPE.fixed
-const RUN_NONE = RUN.none
+const FORM_CHARACTERS = FORM.characters
+const FORM_HEX = FORM.hex
+const LENGTH_COUNT_MASK = LENGTH.countMask
+const LENGTH_PREFIX_BYTES_AT = LENGTH.prefixBytesAt
+const LENGTH_TABLE_AT = LENGTH.tableAt
+const LENGTH_FORM_AT = LENGTH.formAt
+const LENGTH_PLAIN = LENGTH.plain
+const SEGMENT_COLUMNS = SEGMENT.columns
+const SEGMENT_LENGTH = SEGMENT.length
+const SEGMENT_COUNT_MIN = SEGMENT.countMin
+const LENGTH_PAD_LEFT = LENGTH.padLeft
+const LENGTH_PADS = LENGTH.padLeft | LENGTH.padRight
+const PAD_COLUMNS = PADS.columns
+const PAD_OFFSET = PADS.offset
+const PAD_MASK = PADS.mask
 const RUN_EBCDIC = RUN.ebcdic
 const RUN_BCD = RUN.bcd
-const AT_VALUE_END = AT.valueEnd
-const AT_COUNT = AT.count
-const STRIDE = PLACE
+const RUN_COLUMNS = RUNS.columns
+const RUN_START_SEGMENT = RUNS.startSegment
+const RUN_START_OFFSET = RUNS.startOffset
+const RUN_END_SEGMENT = RUNS.endSegment
+const RUN_END_OFFSET = RUNS.endOffset
+const PREFIX_TABLE = PREFIX_VALUE
 const BAD_BCD = BCD_BAD
 const VALUE_BCD = BCD_VALUE
 const TO_ASCII = EBCDIC_TO_ASCII
 const VALUE_HEX_EBCDIC = HEX_VALUE_EBCDIC
 const VALUE_HEX = HEX_VALUE
+
+/** The bitmaps of the message that is being read. */
+const BITS = new Int32Array(FIELD_MAX / 32)
 
 /**
  * Fills `view` with the positions of the message in frame[start, end) and returns true; or fills
@@ -82,13 +91,12 @@ export function walk(
 export function walkBeforeFault(
   dialect: Dialect, frame: Uint8Array, start: number, end: number, view: View, fault: Fault,
 ): boolean {
+  view.reset()
   view.frame = frame
   view.dialect = dialect
   view.headerStart = start
   view.bodyStart = start
   view.end = end
-  view.mtiNumber = 0
-  view.bits.fill(0)
   walkMessage(dialect, frame, start, end, view, fault)
   if (fault.kind !== 'trailing_bytes') view.keepBefore(fault.field)
   return view.mtiNumber > 0
@@ -107,10 +115,7 @@ export function walkUntilFault(
   view.headerStart = start
   view.end = end
   if (walkMessage(dialect, frame, start, end, view, fault)) return true
-  if (fault.kind === 'trailing_bytes') return false
-  for (let field = Math.max(fault.field, 1); field <= view.bits.length * 32; field++) {
-    view.bits[(field - 1) >> 5]! &= ~(0x80000000 >>> ((field - 1) & 31))
-  }
+  if (fault.kind !== 'trailing_bytes') view.keepBefore(fault.field)
   return false
 }
 
@@ -132,91 +137,151 @@ function walkMessage(
   at = readBitmaps(dialect, frame, at + dialect.mtiBytes, end, view, fault)
   if (at < 0) return false
   view.fieldsStart = at
-  return walkFields(dialect, frame, at, end, view, fault)
+  view.arrangement = keptArrangement(dialect, BITS) ?? newArrangement(dialect, BITS, view.own)
+  return placeFields(dialect, frame, at, end, view, fault) ||
+    walkFields(dialect, frame, at, end, view, fault)
 }
 
 /**
- * Records every announced field from `start` on, in ascending order. Numbers that stand side by
- * side are checked for digits in one run, at the latest before any other fault is reported, so that
- * the first wrong byte is the one that is named.
+ * Places the fields of a good message: reads the lengths, checks the digits in runs and the other
+ * values one by one. False, with nothing said about why, when anything at all is out of the
+ * ordinary: walkFields() then looks at every field, so that the first wrong byte is the one that is
+ * named. (Ordinary is a pad nibble of 0; another one is found right by walkFields().)
  */
+function placeFields(
+  dialect: Dialect, frame: Uint8Array, start: number, end: number, view: View, fault: Fault,
+): boolean {
+  const arrangement = view.arrangement
+  const segments = arrangement.segments
+  const bases = view.bases
+  const columns = arrangement.segmentCount * SEGMENT_COLUMNS
+  let at = start
+  let segment = 0
+  bases[0] = start
+  for (let row = 0; row < columns; row += SEGMENT_COLUMNS) {
+    at += segments[row]!
+    const length = segments[row + SEGMENT_LENGTH]!
+    const prefixBytes = (length >> LENGTH_PREFIX_BYTES_AT) & 7
+    if (at + prefixBytes > end || (length & LENGTH_PLAIN) === 0) return false
+    const table = ((length >> LENGTH_TABLE_AT) & 3) << 8
+    let count = PREFIX_TABLE[table + frame[at]!]!
+    if (prefixBytes > 1) {
+      const radix = table < 512 ? 10 : table === 512 ? 100 : 256
+      count = count * radix + PREFIX_TABLE[table + frame[at + 1]!]!
+      if (prefixBytes > 2) {
+        count = count * radix + PREFIX_TABLE[table + frame[at + 2]!]!
+        if (prefixBytes > 3) count = count * radix + PREFIX_TABLE[table + frame[at + 3]!]!
+      }
+    }
+    if (count > (length & LENGTH_COUNT_MASK) || count < segments[row + SEGMENT_COUNT_MIN]!) {
+      return false
+    }
+    const form = (length >> LENGTH_FORM_AT) & 3
+    const value = at + prefixBytes
+    at = value + (form === FORM_CHARACTERS ? count
+      : form === FORM_HEX ? count * 2 : (count + 1) >> 1)
+    if ((count & 1) === 1 && (length & LENGTH_PADS) !== 0 && at <= end) {
+      if ((length & LENGTH_PAD_LEFT) !== 0 ? (frame[at - 1]! & 15) !== 0 : frame[value]! > 15) {
+        return false
+      }
+    }
+    view.counts[segment] = count
+    bases[++segment] = at
+  }
+  if (at + arrangement.tailBytes !== end || !arrangement.complete) return false
+  return runsAreDigits(arrangement, frame, bases) && padsAreZero(arrangement, frame, bases) &&
+    (arrangement.checkedCount === 0 || valuesAreGood(dialect, arrangement, frame, view, fault))
+}
+
+function runsAreDigits(arrangement: Arrangement, frame: Uint8Array, bases: Int32Array): boolean {
+  const runs = arrangement.runs
+  const columns = arrangement.runCount * RUN_COLUMNS
+  let bad = 0
+  for (let row = 0; row < columns; row += RUN_COLUMNS) {
+    const kind = runs[row]!
+    const start = bases[runs[row + RUN_START_SEGMENT]!]! + runs[row + RUN_START_OFFSET]!
+    const stop = bases[runs[row + RUN_END_SEGMENT]!]! + runs[row + RUN_END_OFFSET]!
+    bad |= kind === RUN_BCD ? packedBad(frame, start, stop)
+      : charactersBad(frame, start, stop, kind === RUN_EBCDIC ? 0xf0 : 0x30)
+  }
+  return bad === 0
+}
+
+function padsAreZero(arrangement: Arrangement, frame: Uint8Array, bases: Int32Array): boolean {
+  const pads = arrangement.pads
+  const columns = arrangement.padCount * PAD_COLUMNS
+  let bad = 0
+  for (let row = 0; row < columns; row += PAD_COLUMNS) {
+    bad |= frame[bases[pads[row]!]! + pads[row + PAD_OFFSET]!]! & pads[row + PAD_MASK]!
+  }
+  return bad === 0
+}
+
+/** 0 when every byte is a digit: without its zone it is 0 to 9, and 6 more stay below 16. */
+function charactersBad(frame: Uint8Array, start: number, stop: number, zone: number): number {
+  let bad = 0
+  let at = start
+  for (; at + 3 < stop; at += 4) {
+    bad |= ((frame[at]! ^ zone) + 6) | ((frame[at + 1]! ^ zone) + 6) |
+      ((frame[at + 2]! ^ zone) + 6) | ((frame[at + 3]! ^ zone) + 6)
+  }
+  for (; at < stop; at++) bad |= (frame[at]! ^ zone) + 6
+  return bad >> 4
+}
+
+/** 0 when no nibble is above 9: then adding 6 to each carries nothing into the next. */
+function packedBad(frame: Uint8Array, start: number, stop: number): number {
+  let bad = 0
+  let at = start
+  for (; at + 3 < stop; at += 4) {
+    const a = frame[at]!
+    const b = frame[at + 1]!
+    const c = frame[at + 2]!
+    const d = frame[at + 3]!
+    bad |= ((a + 0x66) ^ a) | ((b + 0x66) ^ b) | ((c + 0x66) ^ c) | ((d + 0x66) ^ d)
+  }
+  for (; at < stop; at++) bad |= (frame[at]! + 0x66) ^ frame[at]!
+  return bad & 0x110
+}
+
+function valuesAreGood(
+  dialect: Dialect, arrangement: Arrangement, frame: Uint8Array, view: View, fault: Fault,
+): boolean {
+  for (let i = 0; i < arrangement.checkedCount; i++) {
+    const field = arrangement.checked[i]!
+    if (!checkValue(dialect, frame, view.valueStart(field), view.valueEnd(field), field,
+      view.count(field), fault)) return false
+  }
+  return true
+}
+
+/** Reads the announced fields one by one, in ascending order, and names the first fault. */
 function walkFields(
   dialect: Dialect, frame: Uint8Array, start: number, end: number, view: View, fault: Fault,
 ): boolean {
-  const rows = dialect.rows
-  const places = view.places
-  const bits = view.bits
+  const arrangement = view.arrangement
   let at = start
-  let run: number = RUN_NONE
-  let runStart = start
-  for (let index = 0; index < bits.length; index++) {
-    let word = bits[index]!
-    while (word !== 0) {
-      const bit = Math.clz32(word)
-      word &= ~(0x80000000 >>> bit)
-      const field = index * 32 + bit + 1
-      const flags = rows[field * 2]!
-      const sizes = rows[field * 2 + 1]!
-      let count = sizes & FLAG_COUNT_MASK
-      let value = at
-      let stop = at + (sizes >> FLAG_FIXED_BYTES_AT)
-      if ((flags & FLAG_SHAPE) !== SHAPE_FIXED) {
-        count = readCount(flags, count, frame, at, end, field, fault)
-        if (count < dialect.countMin[field]!) {
-          if (!checkRun(run, frame, runStart, at, view, fault)) return false
-          return count < 0 ? false : fault.refuse('length_under_min', field, at)
-        }
-        value += (flags >> FLAG_PREFIX_BYTES_AT) & 7
-        const form = (flags >> FLAG_FORM_AT) & 7
-        stop = value + (form === FORM_CHARACTERS ? count : bytesOf(form, count))
-        places[field * STRIDE + AT_COUNT] = count
-      }
-      if (stop > end) {
-        return checkRun(run, frame, runStart, at, view, fault) &&
-          fault.refuse('field_truncated', field, end)
-      }
-      places[field * STRIDE] = value
-      places[field * STRIDE + AT_VALUE_END] = stop
-      let next = (flags >> FLAG_RUN_AT) & 7
-      // An odd count in BCD has a pad, which is no digit of the number: it is checked by itself.
-      if (next === RUN_BCD && (count & 1) === 1) next = RUN_NONE
-      if (next !== run) {
-        if (run !== RUN_NONE && !checkRun(run, frame, runStart, at, view, fault)) return false
-        run = next
-        runStart = value
-      }
-      const check = (flags >> FLAG_CHECK_AT) & 15
-      if (next === RUN_NONE && check > CHECK_EBCDIC &&
-        !checkValue(dialect, check, frame, value, stop, field, count, fault)) return false
-      at = stop
+  let segment = 0
+  for (let i = 0; i < arrangement.fieldCount; i++) {
+    const field = arrangement.fields[i]!
+    if (dialect.known[field] !== 1) return fault.refuse('field_not_in_dialect', field, at)
+    let count = dialect.countMax[field]!
+    let stop = at + dialect.fixedBytes[field]!
+    let value = at
+    if (dialect.prefix[field] !== PREFIX_NONE) {
+      count = readCount(dialect, frame, at, end, field, fault)
+      if (count < 0) return false
+      if (count < dialect.countMin[field]!) return fault.refuse('length_under_min', field, at)
+      value += dialect.prefixBytes[field]!
+      stop = value + bytesOf(dialect.form[field]!, count)
+      view.counts[segment] = count
+      view.bases[++segment] = stop
     }
+    if (stop > end) return fault.refuse('field_truncated', field, end)
+    if (!checkValue(dialect, frame, value, stop, field, count, fault)) return false
+    at = stop
   }
-  if (!checkRun(run, frame, runStart, at, view, fault)) return false
   return at === end || fault.refuse('trailing_bytes', 0, at)
-}
-
-/**
- * Whether frame[start, stop) holds nothing but digits of the run's coding; else the fault names the
- * field.
- */
-function checkRun(
-  run: number, frame: Uint8Array, start: number, stop: number, view: View, fault: Fault,
-): boolean {
-  if (run === RUN_NONE) return true
-  const wrong = run === RUN_BCD ? notPacked(frame, start, stop)
-    : notDigits(frame, start, stop, run === RUN_EBCDIC ? 0xf0 : 0x30)
-  return wrong < 0 || fault.refuse('not_digits', fieldAt(view, wrong), wrong)
-}
-
-/**
- * The field whose value holds that offset: the first in ascending order, so none of an older
- * message.
- */
-function fieldAt(view: View, offset: number): number {
-  for (let field = 2; field <= view.bits.length * 32; field++) {
-    if (view.has(field) && offset < view.places[field * STRIDE + AT_VALUE_END]!) return field
-  }
-  return 0
 }
 
 /** Offset of the first byte that is no digit, -1 when all are. (Offset 0 is the MTI's.) */
@@ -264,14 +329,13 @@ function readDigits(frame: Uint8Array, at: number, count: number, zero: number):
 }
 
 /**
- * Reads one to three bitmaps into view.bits, with the continuation bits (1, and 65 where three are
+ * Reads one to three bitmaps into BITS, with the continuation bits (1, and 65 where three are
  * allowed) cleared. Returns the offset after them, -1 with the fault filled.
  */
 function readBitmaps(
   dialect: Dialect, frame: Uint8Array, start: number, end: number, view: View, fault: Fault,
 ): number {
-  const bits = view.bits
-  bits[0] = bits[1] = bits[2] = bits[3] = bits[4] = bits[5] = 0
+  BITS[0] = BITS[1] = BITS[2] = BITS[3] = BITS[4] = BITS[5] = 0
   let at = start
   let count = 0
   let more = true
@@ -284,15 +348,15 @@ function readBitmaps(
       fault.refuse('bitmap_truncated', 0, at)
       return -1
     }
-    if (!readBitmap(dialect, frame, at, view.bits, count * 2)) {
+    if (!readBitmap(dialect, frame, at, start, count * 2)) {
       fault.refuse('bitmap_not_hex', 0, at)
       return -1
     }
-    const first = view.bits[count * 2]!
+    const first = BITS[count * 2]!
     // Bit 1 announces the second bitmap. Bit 65 announces a third only where the dialect has one,
     // else it is a field.
     more = first < 0 && (count === 0 || (count === 1 && dialect.bitmapCount === 3))
-    if (more) view.bits[count * 2] = first & 0x7fffffff
+    if (more) BITS[count * 2] = first & 0x7fffffff
     at += dialect.bitmapBytes
     count++
   }
@@ -301,46 +365,43 @@ function readBitmaps(
 }
 
 function readBitmap(
-  dialect: Dialect, frame: Uint8Array, at: number, bits: Int32Array, index: number,
+  dialect: Dialect, frame: Uint8Array, at: number, first: number, index: number,
 ): boolean {
   if (dialect.bitmapBytes === 8) {
-    bits[index] = (frame[at]! << 24) | (frame[at + 1]! << 16) | (frame[at + 2]! << 8) |
+    BITS[index] = (frame[at]! << 24) | (frame[at + 1]! << 16) | (frame[at + 2]! << 8) |
       frame[at + 3]!
-    bits[index + 1] =
+    BITS[index + 1] =
       (frame[at + 4]! << 24) | (frame[at + 5]! << 16) | (frame[at + 6]! << 8) | frame[at + 7]!
     return true
   }
   const table = dialect.bitmapCoding === 'hex-ebcdic' ? VALUE_HEX_EBCDIC : VALUE_HEX
-  if (!isHex(frame, at, at + 16, table)) return false
+  // One case in all bitmaps, so that the same bytes can be written again.
+  if (!isHex(frame, first, at + 16, table)) return false
   for (let word = 0; word < 2; word++) {
     let value = 0
     for (let i = 0; i < 8; i++) value = (value << 4) | table[frame[at++]!]!
-    bits[index + word] = value
+    BITS[index + word] = value
   }
   return true
 }
 
 /** Reads a length prefix; returns the count in the field's own unit, -1 with the fault filled. */
 function readCount(
-  flags: number, max: number, frame: Uint8Array, start: number, end: number, field: number,
-  fault: Fault,
+  dialect: Dialect, frame: Uint8Array, start: number, end: number, field: number, fault: Fault,
 ): number {
-  if ((flags & FLAG_SHAPE) === SHAPE_UNKNOWN) {
-    fault.refuse('field_not_in_dialect', field, start)
-    return -1
-  }
-  const size = (flags >> FLAG_PREFIX_BYTES_AT) & 7
+  const size = dialect.prefixBytes[field]!
+  const max = dialect.countMax[field]!
   if (start + size > end) {
     fault.refuse('length_truncated', field, start)
     return -1
   }
-  let count = readPrefix((flags >> FLAG_PREFIX_AT) & 7, frame, start, size)
+  let count = readPrefix(dialect.prefix[field]!, frame, start, size)
   if (count < 0) {
     fault.refuse('length_not_decimal', field, start)
     return -1
   }
-  const unit = (flags >> FLAG_UNIT_AT) & 3
-  if (unit !== UNIT_DIGITS) count = inUnits((flags >> FLAG_FORM_AT) & 7, unit, count, max)
+  const unit = dialect.prefixUnit[field]!
+  if (unit !== UNIT_DIGITS) count = inUnits(dialect.form[field]!, unit, count, max)
   if (count <= max) return count
   fault.refuse('length_over_max', field, start)
   return -1
@@ -365,10 +426,10 @@ function inUnits(form: number, unit: number, length: number, max: number): numbe
 }
 
 function checkValue(
-  dialect: Dialect, check: number, frame: Uint8Array, start: number, stop: number, field: number,
-  count: number, fault: Fault,
+  dialect: Dialect, frame: Uint8Array, start: number, stop: number, field: number, count: number,
+  fault: Fault,
 ): boolean {
-  switch (check) {
+  switch (dialect.check[field]!) {
     case CHECK_ASCII_DIGITS:
       return checkDigits(frame, start, stop, 0x30, field, fault)
     case CHECK_EBCDIC_DIGITS:

@@ -12,8 +12,7 @@
 import { FIELD_MAX, FORM, UNIT, bytesOf } from './dialect.ts'
 import type { Dialect } from './dialect.ts'
 import { Fault } from './fault.ts'
-import { AT, PLACE } from './view.ts'
-import type { View } from './view.ts'
+import { View } from './view.ts'
 import { encodeBytes, encodeText, writePrefix } from './encode.ts'
 import type { Encoded } from './encode.ts'
 import {
@@ -26,8 +25,6 @@ import {
 const FORM_BCD_LEFT = FORM.bcdLeft
 const FORM_BCD_RIGHT = FORM.bcdRight
 const UNIT_DIGITS = UNIT.digits
-const AT_VALUE_END = AT.valueEnd
-const STRIDE = PLACE
 const DIGITS_LOWER = NIBBLE_ASCII_LOWER
 const DIGITS_UPPER = NIBBLE_ASCII
 const TO_EBCDIC = ASCII_TO_EBCDIC
@@ -56,7 +53,8 @@ export interface WireVariant {
 }
 
 const NO_BYTES = Buffer.alloc(0)
-const NO_POSITIONS = new Int32Array(0)
+/** Stands for the forwarded message where there is none. */
+const NO_MESSAGE = new View()
 
 export class MessageWriter {
   readonly fault: Fault
@@ -75,9 +73,8 @@ export class MessageWriter {
   #used: number
   #failed: boolean
   #mti: number
-  /** The message that is forwarded: its frame and where its fields begin and end. */
-  #baseFrame: Uint8Array
-  #basePlaces: Int32Array
+  /** The message that is forwarded. */
+  #base: View
   #header: Uint8Array
   #bitmapCountMin: number
   #bitmapLower: boolean
@@ -97,8 +94,7 @@ export class MessageWriter {
     this.#used = 0
     this.#failed = false
     this.#mti = 0
-    this.#baseFrame = NO_BYTES
-    this.#basePlaces = NO_POSITIONS
+    this.#base = NO_MESSAGE
     this.#header = NO_BYTES
     this.#bitmapCountMin = 1
     this.#bitmapLower = false
@@ -111,7 +107,7 @@ export class MessageWriter {
   }
 
   /**
-   * Starts from a received message of the same dialect; its frame must not change before finish().
+   * Starts from a received message of the same dialect; neither view nor frame may change before finish().
    */
   beginFrom(view: View): void {
     this.#restart()
@@ -119,9 +115,8 @@ export class MessageWriter {
       throw new Error('a message can only be forwarded in its own dialect')
     }
     this.#mti = view.mtiNumber
-    this.#baseFrame = view.frame
-    this.#basePlaces = view.places
-    this.#kept.set(view.bits)
+    this.#base = view
+    this.#kept.set(view.arrangement.bits)
     this.#header = view.header()
     this.#bitmapCountMin = view.bitmapCount
     this.#bitmapLower = bitmapIsLower(view)
@@ -133,7 +128,7 @@ export class MessageWriter {
     this.#kept.fill(0)
     this.#used = 0
     this.#failed = false
-    this.#baseFrame = NO_BYTES
+    this.#base = NO_MESSAGE
     this.#header = NO_BYTES
     this.#bitmapCountMin = 1
     this.#bitmapLower = false
@@ -313,17 +308,12 @@ export class MessageWriter {
         word &= ~(0x80000000 >>> bit)
         const field = index * 32 + bit + 1
         if (this.#isKept(field)) {
-          size += this.#basePlaces[field * STRIDE + AT_VALUE_END]! - this.#baseStart(field)
+          size += this.#base.valueEnd(field) - this.#base.fieldStart(field)
         }
         else size += this.#ends[field]! - this.#starts[field]!
       }
     }
     return size
-  }
-
-  /** Where a field of the forwarded message begins, prefix included. */
-  #baseStart(field: number): number {
-    return this.#basePlaces[field * STRIDE]! - this.#dialect.prefixBytes[field]!
   }
 
   #isKept(field: number): boolean {
@@ -348,9 +338,9 @@ export class MessageWriter {
         word &= ~(0x80000000 >>> bit)
         const field = index * 32 + bit + 1
         const kept = this.#isKept(field)
-        const next: Uint8Array = kept ? this.#baseFrame : this.#scratch
-        const start = kept ? this.#baseStart(field) : this.#starts[field]!
-        const stop = kept ? this.#basePlaces[field * STRIDE + AT_VALUE_END]! : this.#ends[field]!
+        const next: Uint8Array = kept ? this.#base.frame : this.#scratch
+        const start = kept ? this.#base.fieldStart(field) : this.#starts[field]!
+        const stop = kept ? this.#base.valueEnd(field) : this.#ends[field]!
         if (next !== source || start !== to) {
           at = copyRun(frame, at, source, from, to)
           source = next
