@@ -39,8 +39,17 @@ export class ZoneKeys {
     if (to !== 'exchanging_keys') return
     if (!this.#missing.has(name)) this.#missing.set(name, new Set(this.#needed(name)))
     if (this.#missing.get(name)?.size === 0) return this.#inForce(link)
-    const timer = this.#clock.after(KEY_DELIVERY_WAIT_MS, () => void this.#useOld(link))
-    this.#timers.set(name, timer)
+    this.#waitForKeys(link)
+  }
+
+  /** A database that is away when the time is over is asked again a little later. */
+  #waitForKeys(link: Link): void {
+    const timer = this.#clock.after(KEY_DELIVERY_WAIT_MS, () => {
+      this.#useOld(link).catch(() => {
+        if (link.state === 'exchanging_keys') this.#waitForKeys(link)
+      })
+    })
+    this.#timers.set(link.settings.name, timer)
   }
 
   /** A key of the link came and is kept. */
