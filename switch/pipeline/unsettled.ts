@@ -86,7 +86,8 @@ async function settle(txn: Txn, context: Context): Promise<void> {
     onlyTxnId: txn.id,
     events: [{ atMs: clock.wallMs(), what: 'outcome.undone', detail: 'database was away' }],
   })
-  if (undone.outcome === 'pending') {
+  const { original } = undone
+  if (original?.state === 'intent' && original.txnId === txn.id) {
     const moved = txn.kind !== 'balance' // an inquiry moved nothing
     await journal.conclude({
       txnId: txn.id,
