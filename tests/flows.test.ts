@@ -210,6 +210,17 @@ t.test('a reversal that is not answered is repeated until it is', async (t) => {
   world.faults('visa')
 })
 
+t.test('a reversal that the network refuses is parked, and an operator sends it again', async (t) => {
+  world.faults('visa', 'mti=0100,amount=9350:silent', 'mti=0420,amount=9350:decline=12')
+  const result = await sale('visa-1', 9_350, { keepUnanswered: true })
+  await world.until('parked', async () => (await safState(result.rrn)) === 'parked')
+  world.faults('visa')
+  t.equal(await world.command('saf', 'retry', result.rrn), 0)
+  await world.until('acknowledged', async () => (await safState(result.rrn)) === 'acknowledged')
+  t.match(await visaState(result.rrn), /reversed/)
+  t.equal(await world.command('saf', 'retry', result.rrn), 1, 'nothing is parked any more')
+})
+
 t.test('the line drops while a request waits: declined, reversed, and the link comes back', async (t) => {
   world.faults('visa', 'mti=0100,amount=9400:drop')
   const result = await sale('visa-1', 9_400, { keepUnanswered: true })
@@ -263,6 +274,14 @@ t.test('no card number, track, PIN block or key is in anything the switch wrote'
   }
   t.match(log, /"event":"txn.completed"/)
 })
+
+async function safState(rrn: string): Promise<string> {
+  const { rows } = await world.sql.query<{ state: string }>(
+    `SELECT s.state FROM saf s JOIN txn t ON t.id = s.txn_id WHERE t.rrn = $1`,
+    [rrn],
+  )
+  return rows[0]?.state ?? ''
+}
 
 /** What Visa's own book says of a transaction. */
 function visaState(rrn: string): Promise<string> {

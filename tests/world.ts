@@ -144,6 +144,10 @@ export class World {
       const text = await this.readyText()
       return names.every((name) => text.includes(`${name} ready`))
     })
+    if (this.cups === null || !names.includes('cups')) return
+    await this.until("CUPS' own line", async () => {
+      return (await this.askCups({ do: 'status' }))['ownLineReady'] === true
+    })
   }
 
   /** The verbose readiness page; empty while it cannot be had. */
@@ -219,6 +223,19 @@ export class World {
       await wait(systemClock, 50)
     }
     throw new Error(`did not come in 15 s: ${what}\n${this.logTail()}`)
+  }
+
+  /** Runs a command of the operators on this world; gives its exit code. */
+  command(...words: string[]): Promise<number> {
+    const child = spawn(process.execPath, [LAUNCHER, ...words], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+      env: childEnvironment({
+        SWITCHYARD_HOME: this.home,
+        SWITCHYARD_DATABASE_URL: this.database.url,
+        SWITCHYARD_CONFIG: this.configPath,
+      }),
+    })
+    return new Promise((resolve) => child.once('exit', (code) => resolve(code ?? -1)))
   }
 
   /** Everything the switch has written. */

@@ -11,8 +11,8 @@ import { systemRandom } from '../../switch/runtime/random.ts'
 import { CommandFailed } from '../help.ts'
 import { recordedDatabase } from '../start/run-state.ts'
 
-/** What reading commands may ask. */
-export type JournalReader = Pick<PostgresJournal, 'history' | 'safList'>
+/** What operators' commands may ask. */
+export type JournalReader = Pick<PostgresJournal, 'history' | 'safList' | 'requeueSaf'>
 
 /**
  * Calls `ask` with an open journal and closes everything afterwards.

@@ -157,6 +157,15 @@ export class PostgresJournal implements Journal {
     return rows.map(queries.safSummary)
   }
 
+  /**
+   * Puts parked messages of a reference number back into their queue, with their count begun anew;
+   * an operator's act, so not part of the port. Gives how many there were.
+   */
+  async requeueSaf(rrn: string, nowMs: number): Promise<number> {
+    const rows = await this.#write<{ id: string }>(queries.requeueSafQuery(rrn, nowMs))
+    return rows.length
+  }
+
   async recover(nowMs: number): Promise<number> {
     let settled = 0
     for (;;) {

@@ -224,6 +224,18 @@ export function recoverQuery(nowMs: number): QueryConfig {
   }
 }
 
+/** Parked rows of a reference number are due again now. */
+export function requeueSafQuery(rrn: string, nowMs: number): QueryConfig {
+  return {
+    text: `
+      UPDATE saf SET state = 'queued', settled_at = NULL, attempts = 0,
+        next_attempt_at_ms = $2::bigint
+      FROM txn WHERE txn.id = saf.txn_id AND txn.rrn = $1 AND saf.state = 'parked'
+      RETURNING saf.id::text AS id`,
+    values: [rrn, Math.floor(nowMs)],
+  }
+}
+
 /** Takes a block; one that would pass `max` begins at 1 again, so a block never has a gap. */
 export function numbersQuery(counter: string, count: number, max: number): QueryConfig {
   return {

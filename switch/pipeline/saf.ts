@@ -178,7 +178,7 @@ export class SafDrain {
     const at = row.reversalTransmissionAt || calendar.transmission(meaning.transmission_time)
     const txn = this.#reversalOf(row, stan, at)
     if (!txn) return null
-    const mti = row.attempts === 0 ? rule.mti : rule.repeat_mti
+    const mti = row.reversalStan === '' ? rule.mti : rule.repeat_mti
     const frame = this.#builder.request(mti, txn, this.#context)
     const macRule = this.#builder.macRule(mti)
     const key = this.#context.profiles.get(this.#link.settings.name)?.macKey ?? ''
