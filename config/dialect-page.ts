@@ -32,8 +32,8 @@ export function dialectPage({ spec, meaning }: LoadedDialect): string {
 }
 
 const FIELDS_INTRODUCTION =
-  'Lengths count digits of n, z and x+n, characters of text, bytes of b. `hidden` fields are never ' +
-  'shown; `pan` and `track` are shown with six and four digits.'
+  'Lengths count digits of n, z and x+n, characters of text, bytes of b. `hidden` fields are ' +
+  'never shown; `pan` and `track` are shown with six and four digits.'
 
 function overview(spec: DialectFile, meaning: Meaning): string {
   const base = spec.extends === undefined ? '' : `, over \`${spec.extends}\``
@@ -41,9 +41,10 @@ function overview(spec: DialectFile, meaning: Meaning): string {
     ['file', `\`${spec.name}.yaml\`${base}`],
     ['MTI', spec.mti.coding],
     ['bitmaps', `${spec.bitmap.coding}, up to ${spec.bitmap.count}`],
-    ['header', spec.header === 'none' ? 'none; what stands before the MTI is framing' : spec.header],
+    ['header', spec.header === 'none' ? 'none; the rest is framing' : spec.header],
     ['usual framing', `\`${spec.framing ?? 'none'}\``],
-    ['numbers', spec.defaults.n + (spec.defaults.n_variable ? `, variable ${spec.defaults.n_variable}` : '')],
+    ['numbers', spec.defaults.n],
+    ['numbers with a length prefix', spec.defaults.n_variable ?? ''],
     ['text', spec.defaults.text],
     ['bytes', spec.defaults.b],
     ['length prefixes', spec.defaults.length],
@@ -106,7 +107,7 @@ function messageSections(spec: DialectFile, meaning: Meaning): string {
       ruleTable(spec, rules),
       rules.echoed.length === 0 ? '' : `Comes back as it was sent: ${listed(rules.echoed)}.`,
       rules.echo.length === 0 ? '' : `Copied into answers of ours: ${listed(rules.echo)}.`,
-      ...Object.entries(rules.codes).map(([reason, answer]) => `${code(reason)} is answered ${answer}.`),
+      ...Object.entries(rules.codes).map(([reason, one]) => `${code(reason)} is answered ${one}.`),
     ]
     return lines.filter((line) => line !== '').join('\n\n')
   })
@@ -118,8 +119,8 @@ function messageSections(spec: DialectFile, meaning: Meaning): string {
 }
 
 const RULES_INTRODUCTION =
-  '`agreement` is what two institutions agree: a message alone cannot tell. Fields that no row names ' +
-  'may be there. `22:0-2` is characters 0 and 1 of DE22.'
+  '`agreement` is what two institutions agree: a message alone cannot tell. Fields that no row ' +
+  'names may be there. `22:0-2` is characters 0 and 1 of DE22.'
 
 interface Rules {
   readonly mandatory: readonly number[]

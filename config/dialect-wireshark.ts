@@ -1,6 +1,6 @@
 /**
  * The dialects as tables of Lua, in front of docs/wireshark/walker.lua: the dissector that
- * Wireshark and tshark load. Written by config/publish-dialects.ts; no table is kept by hand in Lua.
+ * Wireshark and tshark load. Written by config/publish-dialects.ts; no table is kept in Lua.
  */
 import { readFileSync } from 'node:fs'
 import type { DialectFile, LoadedDialect } from './dialects.ts'

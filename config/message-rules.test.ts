@@ -60,8 +60,8 @@ t.test('every dialect has rules for what it forwards, for its reversals and netw
 })
 
 const PURCHASE = {
-  2: '4761739001010119', 3: '000000', 4: '000000000100', 7: '0318064539', 11: '000001', 12: '144539',
-  13: '0318', 18: '5411', 22: '012', 25: '00', 32: '10010001', 33: '10010001', 37: '607706000042',
+  2: '4761739001010119', 3: '000000', 4: '000000000100', 7: '0318064539', 11: '000001',
+  12: '144539', 13: '0318', 18: '5411', 22: '012', 25: '00', 32: '10010001', 33: '10010001', 37: '607706000042',
   41: '10000001', 42: '123456789012345', 43: 'SHOP', 49: '156',
 }
 
@@ -119,7 +119,8 @@ t.test('conditions are read with not before and before or, and null is what cann
 })
 
 t.test('a condition that cannot be read says which words', async (t) => {
-  for (const text of ['', 'fild 3', 'field x', '3 is', 'field 3 and', 'no_such_name', '22:3-1 is 1']) {
+  const wrong = ['', 'fild 3', 'field x', '3 is', 'field 3 and', 'no_such_name', '22:3-1 is 1']
+  for (const text of wrong) {
     t.throws(() => parseCondition(text), /is no condition/, text)
   }
   t.throws(() => parseCondition('a', { a: 'b', b: 'not a' }), /refers to itself/)

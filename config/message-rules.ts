@@ -1,9 +1,9 @@
 /**
  * What a dialect asks of a message: mandatory, conditional and forbidden fields, echoed fields,
- * legal values and counts. Asked of a decoded message it gives findings; asked of nothing it gives rules.
+ * legal values and counts.
  *
- * Used by `switchyard message validate` and `describe`, the generated reference pages and tests. It
- * never says what a field holds: a finding carries number, name of the rule and the rule's own text.
+ * Used by `switchyard message validate` and `describe`, generated reference pages and tests. It
+ * never says what a field holds: a finding carries the field's number and the text of the rule.
  */
 import type { ConditionMessage } from './conditions.ts'
 import { holds, parseCondition, parsePart, partOf } from './conditions.ts'
@@ -15,7 +15,12 @@ type ReplyRules = Meaning['replies'][string]
 /** What holds for one MTI. A dialect's `other` answers for every answer that is not listed. */
 export type MessageRules =
   | { readonly kind: 'request'; readonly mti: string; readonly rules: RequestRules }
-  | { readonly kind: 'reply'; readonly mti: string; readonly to: string; readonly rules: ReplyRules }
+  | {
+      readonly kind: 'reply'
+      readonly mti: string
+      readonly to: string
+      readonly rules: ReplyRules
+    }
 
 export interface Finding {
   readonly kind: 'unknown_mti' | 'missing' | 'forbidden' | 'value' | 'length' | 'not_echoed'

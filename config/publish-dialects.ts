@@ -72,7 +72,7 @@ function typesOf({ spec }: LoadedDialect): string {
   })
   return [
     `// Made by config/publish-dialects.ts from ${spec.name}: do not edit.`,
-    `// Field names of this dialect for the compiler: view.text(${constant}.${[...seen][0]}).`,
+    `// Field names for the compiler: view.text(${constant}.${[...seen][0]}).`,
     '',
     '/** Field numbers by name. */',
     `export const ${constant} = {`,

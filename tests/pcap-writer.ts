@@ -63,13 +63,16 @@ function ipv6(payload: Uint8Array): Buffer {
   return Buffer.concat([header, payload])
 }
 
+const etherType = (v6: boolean): number[] => (v6 ? [0x86, 0xdd] : [8, 0])
+const filled = (count: number, byte: number): number[] => Array<number>(count).fill(byte)
+
 /** Link layers that captures have, by their number in the file. */
 const LINK = {
-  ethernet: { number: 1, header: (v6: boolean) => [...Array<number>(12).fill(2), ...(v6 ? [0x86, 0xdd] : [8, 0])] },
-  vlan: { number: 1, header: () => [...Array<number>(12).fill(2), 0x81, 0, 0, 5, 8, 0] },
+  ethernet: { number: 1, header: (v6: boolean) => [...filled(12, 2), ...etherType(v6)] },
+  vlan: { number: 1, header: () => [...filled(12, 2), 0x81, 0, 0, 5, 8, 0] },
   raw: { number: 101, header: () => [] },
   loopback: { number: 0, header: (v6: boolean) => [v6 ? 30 : 2, 0, 0, 0] },
-  cooked: { number: 113, header: (v6: boolean) => [...Array<number>(14).fill(0), ...(v6 ? [0x86, 0xdd] : [8, 0])] },
+  cooked: { number: 113, header: (v6: boolean) => [...filled(14, 0), ...etherType(v6)] },
 } as const
 export type LinkLayer = keyof typeof LINK
 

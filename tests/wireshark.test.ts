@@ -32,25 +32,29 @@ function vectors(): Sample[] {
     const one = JSON.parse(line) as Sample & { id: string; hex: string; framing: string }
     const bytes = Buffer.from(one.hex, 'hex')
     const bare = one.framing === 'none' || one.framing === 'tpdu+app'
-    const frame = bare ? Buffer.concat([Buffer.from([bytes.length >> 8, bytes.length & 255]), bytes])
-      : bytes
+    const frame = bare ? framed(bytes) : bytes
     return { ...one, name: one.id, frame }
   })
 }
 
-/** What the vectors have no sample of: written by our codec, because here the dissector is tested. */
+function framed(bytes: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.from([bytes.length >> 8, bytes.length & 255]), bytes])
+}
+
+/** What the vectors have no sample of: written by our codec, for the dissector is tested here. */
 function written(dialect: string, mti: string, fields: Readonly<Record<string, string>>): Sample {
   const writer = new MessageWriter(compileDialect(loadDialect(dialect).spec), 2048)
   writer.begin(mti)
   for (const [field, text] of Object.entries(fields)) writer.setText(Number(field), text)
   const bytes = writer.finish()!.frame
-  const frame = Buffer.concat([Buffer.from([bytes.length >> 8, bytes.length & 255]), bytes])
+  const frame = framed(bytes)
   return { name: `${dialect} ${mti}`, dialect, mti, fields, frame }
 }
 
 const COMMON = {
   2: '4761739001010119', 3: '000000', 4: '000000012345', 11: '000042', 23: '001', 28: 'D00000030',
-  32: '123', 35: '4761739001010119=3012', 37: '607706000042', 41: 'T1      ', 52: 'C0FFEE0123456701',
+  32: '123', 35: '4761739001010119=3012', 37: '607706000042', 41: 'T1      ',
+  52: 'C0FFEE0123456701',
   70: '301', 97: 'C0000000000000001',
 }
 
@@ -120,8 +124,8 @@ t.test('card data is masked unless the preference says otherwise', { skip }, asy
   for (const one of list) {
     const pan = one.fields['2']
     if (pan !== undefined) t.notMatch(text, pan, `${one.name}: the card number is not shown`)
-    const pin = one.fields['52']
-    if (pin !== undefined && !/^0+$/.test(pin)) t.notMatch(text, pin, `${one.name}: nor the PIN block`)
+    const pin = one.fields['52'] ?? ''
+    if (/[1-9]/.test(pin)) t.notMatch(text, pin, `${one.name}: nor the PIN block`)
   }
 })
 

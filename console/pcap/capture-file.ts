@@ -1,8 +1,8 @@
 /**
  * Packets of a capture file: pcap (tcpdump, both byte orders, micro- and nanoseconds) and pcapng.
  *
- * Used by console/pcap/frames.ts. Pure: bytes in, packets out. It never throws for what a file holds:
- * a file that breaks off ends there, a block that it does not know is passed over.
+ * Used by console/pcap/frames.ts. Pure: bytes in, packets out. It never throws for what a file
+ * holds: a file that breaks off ends there, a block that it does not know is passed over.
  * Formats: draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng.
  */
 

@@ -1,6 +1,6 @@
 /**
- * `switchyard message decode --pcap FILE`: the messages of a capture as records, one line each, with
- * the place where they were found.
+ * `switchyard message decode --pcap FILE`: the messages of a capture as records, one line each,
+ * with the place where they were found.
  *
  * Called by console/commands/message.ts. Masks like `message decode`; it never prints bytes of a
  * stream that it cannot cut.
@@ -83,7 +83,8 @@ function readCapture(name: string): Uint8Array {
     file = readFileSync(name)
   } catch (error) {
     if (error instanceof CommandFailed) throw error
-    throw new CommandFailed(`cannot read ${name}: ${(error as NodeJS.ErrnoException).code ?? 'failed'}`)
+    const { code = 'failed' } = error as NodeJS.ErrnoException
+    throw new CommandFailed(`cannot read ${name}: ${code}`)
   }
   if (captureFault(file) !== null) throw new CommandFailed(`${name} is no pcap or pcapng file`)
   return file

@@ -20,9 +20,7 @@ export interface Place {
 export type Captured =
   | { readonly kind: 'frame'; readonly place: Place; readonly bytes: Uint8Array }
   | { readonly kind: 'keep_alive'; readonly place: Place }
-  /**
-   * The stream cannot be cut any further (fault of its framing), or bytes are missing from the file.
-   */
+  /** The stream cannot be cut (fault of its framing), or bytes are missing from the file. */
   | { readonly kind: 'fault'; readonly place: Place; readonly fault: string }
 
 export interface CaptureOptions {

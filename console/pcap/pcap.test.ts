@@ -1,6 +1,6 @@
 /**
- * Capture files: both formats, every link layer, streams cut, repeated, out of order, with holes and
- * with connections that reuse a port; the frames are those that were sent.
+ * Capture files: both formats, every link layer, streams cut, repeated, out of order, with holes
+ * and with connections that reuse a port; the frames are those that were sent.
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -8,6 +8,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import t from 'tap'
+import { systemRandom } from '../../switch/runtime/random.ts'
 import { framingFor } from '../../switch/framing/framings.ts'
 import {
   pcapFile, pcapngFile, segmentsOf, type CaptureForm, type Segment,
@@ -67,7 +68,7 @@ t.test('the place names both ends and the time of the last segment', async (t) =
 })
 
 t.test('however segments are cut, shuffled and repeated, the frames are those that were sent', async (t) => {
-  const seed = Number(process.hrtime.bigint() % 1_000_000n)
+  const seed = systemRandom.below(1_000_000)
   t.comment(`seed ${seed}`)
   const sent = frames(12)
   const stream = Buffer.concat(sent)
@@ -77,7 +78,7 @@ t.test('however segments are cut, shuffled and repeated, the frames are those th
       fc.array(fc.nat(), { maxLength: 30 }), fc.integer({ min: 1, max: 200 }),
       (size, first, swaps, other) => {
         const segments = segmentsOf(stream, [40_000, 7102], size, first)
-        const again = segmentsOf(stream, [40_000, 7102], other, first) // cut otherwise when repeated
+        const again = segmentsOf(stream, [40_000, 7102], other, first)
         const syn: Segment = {
           fromPort: 40_000, toPort: 7102, sequence: (first - 1) >>> 0, payload: Buffer.alloc(0),
           flags: 'syn',
@@ -148,7 +149,8 @@ t.test('a file that breaks off or is damaged gives what can be read, and never a
 })
 
 t.test('message decode --pcap prints the messages of a capture, masked', async (t) => {
-  const vectors = readFileSync(new URL('../../tests/vectors/messages.jsonl', import.meta.url), 'utf8')
+  const messages = new URL('../../tests/vectors/messages.jsonl', import.meta.url)
+  const vectors = readFileSync(messages, 'utf8')
   const samples = vectors.trim().split('\n')
     .map((line) => JSON.parse(line) as { dialect: string; hex: string; mti: string })
     .filter((one) => one.dialect === 'visa')
@@ -158,7 +160,8 @@ t.test('message decode --pcap prints the messages of a capture, masked', async (
   const run = (...words: string[]) =>
     spawnSync(process.execPath, [LAUNCHER, 'message', 'decode', ...words], { encoding: 'utf8' })
   const ran = run('--dialect', 'visa', '--framing', 'visa', '--pcap', file)
-  const lines = ran.stdout.trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>)
+  const lines = ran.stdout.trim().split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
   t.same(lines.map((line) => line['mti']), samples.map((one) => one.mti), ran.stderr)
   t.match(lines[0]?.['capture'], { from: '127.0.0.1:40000', to: '127.0.0.1:7102' })
   t.notMatch(ran.stdout, '4123709999000029')

@@ -85,7 +85,7 @@ function overIpv6(bytes: Uint8Array, at: number): TcpSegment | null {
 
 function address6(bytes: Uint8Array, at: number): string {
   const groups = Array.from({ length: 8 }, (_, i) => u16(bytes, at + i * 2).toString(16))
-  return `[${groups.join(':').replace(/\b(?:0:){2,}0?|(?::0){2,}$/, '::').replace(':::', '::')}]`
+  return new URL(`http://[${groups.join(':')}]`).hostname // in its short form, RFC 5952
 }
 
 function segment(

@@ -137,6 +137,14 @@ function walked(t: Test, dialect: Dialect, frame: Uint8Array): View {
   return view
 }
 
+function asked(t: Test, bench: Bench, mti: string, txn: Txn): View {
+  return walked(t, bench.dialect, Buffer.from(bench.builder.request(mti, txn, bench.context)))
+}
+
+function answered(t: Test, bench: Bench, txn: Txn): View {
+  return walked(t, bench.dialect, Buffer.from(bench.builder.reply(txn, bench.context, false)))
+}
+
 for (const row of ROWS) {
   t.test(`a purchase in ${row.name} is read as it was meant`, async (t) => {
     const bench = benchOf(row)
@@ -151,7 +159,8 @@ for (const row of ROWS) {
     readRequest(read, bench.reader)
     t.equal(read.kind, 'purchase')
     t.equal(read.pan?.reveal(), PAN)
-    for (const item of ['processing', 'amountMinor', 'currency', 'expiry', 'panSequence'] as const) {
+    const items = ['processing', 'amountMinor', 'currency', 'expiry', 'panSequence'] as const
+    for (const item of items) {
       t.equal(read[item], meant[item], item)
     }
     t.equal(read.stan, '000042')
@@ -176,8 +185,9 @@ for (const row of ROWS) {
 /** The issuer's answer: right MTI and code, echoes as the dialect asks, chip data for the card. */
 function answers(t: Test, bench: Bench, read: Txn): void {
   read.answerIcc = Buffer.from('910A11223344556677880000', 'hex')
-  read.answer = { ...read.answer, reason: 'approved', authCode: '123456', networkRrn: '607706000042' }
-  const view = walked(t, bench.dialect, Buffer.from(bench.builder.reply(read, bench.context, false)))
+  const networkRrn = '607706000042'
+  read.answer = { ...read.answer, reason: 'approved', authCode: '123456', networkRrn }
+  const view = answered(t, bench, read)
   const request = read.message.view
   t.equal(view.mti, `${request.mti.slice(0, 2)}1${request.mti.slice(3)}`)
   t.equal(bench.builder.reasonFor(view.text(39)), 'approved')
@@ -187,7 +197,7 @@ function answers(t: Test, bench: Bench, read: Txn): void {
     t.equal(view.text(field), request.text(field), `field ${field} matches the answer`)
   }
   read.answer = { ...read.answer, reason: 'wrong_pin' }
-  const declined = walked(t, bench.dialect, Buffer.from(bench.builder.reply(read, bench.context, false)))
+  const declined = answered(t, bench, read)
   t.not(bench.builder.reasonFor(declined.text(39)), null, 'a decline of ours is known to us')
   t.notOk(declined.has(38))
 }
@@ -206,7 +216,7 @@ function reverses(t: Test, bench: Bench, meant: Txn, read: Txn): void {
   undone.sentTransmissionAt = '0319010203'
   undone.answer = { ...undone.answer, reason: 'timeout' }
   for (const mti of [rule.mti, rule.repeat_mti]) {
-    const view = walked(t, bench.dialect, Buffer.from(bench.builder.request(mti, undone, bench.context)))
+    const view = asked(t, bench, mti, undone)
     bench.check(t, view)
     const reversal = new Txn('3', messageOf(meant.link, view))
     readRequest(reversal, bench.reader)
@@ -214,7 +224,7 @@ function reverses(t: Test, bench: Bench, meant: Txn, read: Txn): void {
     t.equal(reversal.originalKey, read.businessKey, 'the reversal names its original')
     t.equal(reversal.amountMinor, 12345)
     reversal.answer = { ...reversal.answer, reason: 'approved' }
-    const answer = walked(t, bench.dialect, Buffer.from(bench.builder.reply(reversal, bench.context, false)))
+    const answer = answered(t, bench, reversal)
     bench.check(t, answer, view)
     t.ok(rule.accepted.includes(answer.text(39)), 'our own acknowledgement closes a reversal')
   }
@@ -224,25 +234,25 @@ t.test('a balance inquiry has no amount and comes back with one', async (t) => {
   for (const row of ROWS.filter((one) => one.sent)) {
     const bench = benchOf(row)
     const link = linkOf(bench.builder)
-    const asked = purchase(link)
-    asked.kind = 'balance'
-    asked.processing = '300000'
-    asked.sentMti = bench.builder.meaning.forward_mti['balance'] ?? ''
-    const view = walked(t, bench.dialect, Buffer.from(bench.builder.request(asked.sentMti, asked, bench.context)))
+    const meant = purchase(link)
+    meant.kind = 'balance'
+    meant.processing = '300000'
+    meant.sentMti = bench.builder.meaning.forward_mti['balance'] ?? ''
+    const view = asked(t, bench, meant.sentMti, meant)
     bench.check(t, view)
     t.notOk(view.has(4), row.name)
     const read = new Txn('2', messageOf(link, view))
     readRequest(read, bench.reader)
     t.equal(read.kind, 'balance', row.name)
     read.answer = { ...read.answer, reason: 'approved', balanceMinor: -550, balanceCurrency: '156' }
-    const answer = walked(t, bench.dialect, Buffer.from(bench.builder.reply(read, bench.context, false)))
+    const answer = answered(t, bench, read)
     t.equal(answer.text(54), '0002156D000000000550', row.name)
   }
 })
 
 t.test('a date without year gets the year that is nearest to the business date', async (t) => {
   const bench = benchOf(ROWS.find((row) => row.name === 'amex')!)
-  const clock = new VirtualClock(Date.UTC(2026, 11, 31, 17, 0, 0)) // in Shanghai it is 1 January 2027
+  const clock = new VirtualClock(Date.UTC(2026, 11, 31, 17, 0, 0)) // 1 January in Shanghai
   const context = { calendar: new Calendar(clock, 'Asia/Shanghai', '00:00') } as unknown as Context
   const asked = purchase(linkOf(bench.builder))
   asked.localDate = '1231'

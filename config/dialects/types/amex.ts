@@ -1,5 +1,5 @@
-// Made by config/publish-dialects.ts from the dialect amex: do not edit.
-// Field names of this dialect for the compiler: view.text(AMEX.primary_account_number).
+// Made by config/publish-dialects.ts from amex: do not edit.
+// Field names for the compiler: view.text(AMEX.primary_account_number).
 
 /** Field numbers by name. */
 export const AMEX = {

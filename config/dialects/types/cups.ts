@@ -1,5 +1,5 @@
-// Made by config/publish-dialects.ts from the dialect cups: do not edit.
-// Field names of this dialect for the compiler: view.text(CUPS.primary_account_number).
+// Made by config/publish-dialects.ts from cups: do not edit.
+// Field names for the compiler: view.text(CUPS.primary_account_number).
 
 /** Field numbers by name. */
 export const CUPS = {

@@ -1,5 +1,5 @@
-// Made by config/publish-dialects.ts from the dialect iso87-ascii: do not edit.
-// Field names of this dialect for the compiler: view.text(ISO87_ASCII.primary_account_number).
+// Made by config/publish-dialects.ts from iso87-ascii: do not edit.
+// Field names for the compiler: view.text(ISO87_ASCII.primary_account_number).
 
 /** Field numbers by name. */
 export const ISO87_ASCII = {

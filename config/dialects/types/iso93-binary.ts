@@ -1,5 +1,5 @@
-// Made by config/publish-dialects.ts from the dialect iso93-binary: do not edit.
-// Field names of this dialect for the compiler: view.text(ISO93_BINARY.primary_account_number).
+// Made by config/publish-dialects.ts from iso93-binary: do not edit.
+// Field names for the compiler: view.text(ISO93_BINARY.primary_account_number).
 
 /** Field numbers by name. */
 export const ISO93_BINARY = {

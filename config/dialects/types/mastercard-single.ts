@@ -1,5 +1,5 @@
-// Made by config/publish-dialects.ts from the dialect mastercard-single: do not edit.
-// Field names of this dialect for the compiler: view.text(MASTERCARD_SINGLE.primary_account_number).
+// Made by config/publish-dialects.ts from mastercard-single: do not edit.
+// Field names for the compiler: view.text(MASTERCARD_SINGLE.primary_account_number).
 
 /** Field numbers by name. */
 export const MASTERCARD_SINGLE = {

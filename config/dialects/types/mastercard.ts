@@ -1,5 +1,5 @@
-// Made by config/publish-dialects.ts from the dialect mastercard: do not edit.
-// Field names of this dialect for the compiler: view.text(MASTERCARD.primary_account_number).
+// Made by config/publish-dialects.ts from mastercard: do not edit.
+// Field names for the compiler: view.text(MASTERCARD.primary_account_number).
 
 /** Field numbers by name. */
 export const MASTERCARD = {
