@@ -102,9 +102,8 @@ export class CupsNetwork extends Scheme {
     })
   }
 
-  /** Brings one transaction and follows it to its end. */
+  /** Brings one transaction, counted in `active` by the caller, and follows it to its end. */
   async bring(): Promise<void> {
-    this.active++
     while (!this.ready) await wait(this.world.clock, 700)
     const one = this.#make()
     this.brought.push(one)

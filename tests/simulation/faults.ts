@@ -82,7 +82,8 @@ function line(world: World, fault: PlannedFault): void {
   if (fault.kind === 'line_stall') return hold(ends, clock.monotonicMs() + fault.forMs)
   for (const one of ends) one.silent = true
   clock.after(fault.forMs, () => {
-    for (const one of mine) if (one.open) net.reset(one, 'timed_out')
+    // Whoever is left finds out at last that nobody is there.
+    for (const one of ends) if (one.open) net.reset(one, 'timed_out')
   })
 }
 

@@ -62,6 +62,7 @@ export class Scheme {
   #offered: { kind: 'pin' | 'mac'; key: WorkingKey; stan: string; timer: Timer } | null = null
   #stan: number
   #approvals = 0
+  #isDown = false
   requests = 0
   reversals = 0
   lateAnswers = 0
@@ -96,12 +97,15 @@ export class Scheme {
 
   /** The network's machine goes down for a while; its book stays. */
   down(forMs: number): void {
+    if (this.#isDown) return
+    this.#isDown = true
     this.host.kill()
     this.lines.clear()
     this.#offered?.timer.cancel()
     this.#offered = null
     this.host = new Host(this.world.net, this.name)
     this.world.clock.after(forMs, () => {
+      this.#isDown = false
       this.listen()
       this.cameBack()
     })

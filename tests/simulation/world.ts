@@ -11,6 +11,7 @@ import { OWN_PVKI } from '../../simulators/cards.ts'
 import type { Fate } from '../../switch/journal/memory.ts'
 import { MemoryStore } from '../../switch/journal/memory-store.ts'
 import { PanVault } from '../../switch/pan-vault.ts'
+import { wait } from '../../switch/runtime/clock.ts'
 import { VirtualClock } from '../../switch/runtime/virtual-clock.ts'
 import { Pan } from '../../switch/secrets.ts'
 import { loadDialects } from '../../switch/wiring.ts'
@@ -232,9 +233,8 @@ export class World {
     const all: Array<Promise<void>> = []
     const pauseMs = (200_000 / acquirerShare) / perSecond
     while (this.takeTicket()) {
-      await new Promise<void>((resolve) => {
-        this.clock.after(1 + chance.below(Math.ceil(pauseMs)), resolve)
-      })
+      this.cups.active++
+      await wait(this.clock, 1 + chance.below(Math.ceil(pauseMs)))
       all.push(this.cups.bring())
     }
     await Promise.all(all)
@@ -250,10 +250,10 @@ export class World {
     this.crashAtWrite = null
     this.net.closedTo.clear()
     this.net.weather.slow = 0
-    if (this.process === null) return
-    for (const connection of [...this.process.host.connections]) {
-      if (connection.silent) this.net.reset(connection, 'timed_out')
-    }
+    const ends = [this.process?.host, this.cups.host, this.visa.host].flatMap((host) => {
+      return host === undefined ? [] : [...host.connections]
+    })
+    for (const end of ends) if (end.silent && end.open) this.net.reset(end, 'timed_out')
   }
 
   #atRest(): boolean {
