@@ -89,13 +89,33 @@ function kindOf(error: unknown): string {
   throw error
 }
 
+/** Requests of a list, a tag of one to three bytes and a length each; null when it is none. */
+function slowList(hex: string): string[] | null {
+  const found: string[] = []
+  let rest = hex
+  while (rest !== '') {
+    const first = parseInt(rest.slice(0, 2), 16)
+    const second = parseInt(rest.slice(2, 4), 16)
+    const third = parseInt(rest.slice(4, 6), 16)
+    const tag = first % 32 !== 31 ? 1 : second < 128 ? 2 : third < 128 ? 3 : 0
+    const size = (tag + 1) * 2
+    if (tag === 0 || rest.length < size) return null
+    found.push(rest.slice(0, size))
+    rest = rest.slice(size)
+  }
+  return hex.length > 504 ? null : found
+}
+
 function runList(input: Uint8Array): string {
+  const slow = slowList(hexOf(input))
   let requests
   try {
     requests = parseDataObjectList(input)
   } catch (error) {
+    expect(slow === null, 'a good list is read')
     return kindOf(error)
   }
+  expectSame(String(requests.length), String(slow?.length ?? 'none'), 'requests of a list')
   const again = requests.map(({ tag, bytes }) => {
     expect(bytes >= 0 && bytes <= 255, 'a wanted length is one byte')
     return `${tagText(tag)}${bytes.toString(16).toUpperCase().padStart(2, '0')}`
@@ -189,7 +209,9 @@ function mutateTlv(input: Uint8Array, random: Random, other: Uint8Array): Uint8A
     default: { // the length in a longer form
       const size = item.end - item.valueStart
       const low = size & 255
-      const length = random.pick([[0x81, low], [0x82, 0, low], [0x83, 0, 0, low]])
+      const length = random.pick([
+        [0x81, low], [0x82, 0, low], [0x83, 0, 0, low], [0x84, 0, 0, 0, low],
+      ])
       return replaced(input, item.valueStart - 1, item.valueStart, Buffer.from(length))
     }
   }

@@ -233,7 +233,7 @@ function pastedSeeds(): Buffer[] {
       rowsOf(bytes, (offset, part) => `\t0x${at(offset, 4)}:  ${pairs(part)}  ...`))
   }
   found.push('aa '.repeat(1300), 'aa'.repeat(2000), '0000  ' + 'ab cd  '.repeat(300),
-    ' '.repeat(4000), 'a:'.repeat(900))
+    ' '.repeat(12_000), 'a:'.repeat(900), `0000 ${' '.repeat(9000)}x`)
   return found.map((text) => Buffer.from(text))
 }
 
@@ -246,9 +246,9 @@ function runExplain(input: Uint8Array): string {
   const fits = walkUntilFault(best.dialect, bytes, messageStart, end, view, new Fault())
   expect(fits === (best.fault === null), 'a candidate fits or does not')
   const rows = annotate(view, best, true)
-  let at = 0
+  let at = -1
   for (const row of rows) {
-    expect(row.offset >= at && row.offset < end, 'rows follow each other inside the frame')
+    expect(row.offset > at && row.offset < end, 'rows follow each other inside the frame')
     at = row.offset
   }
   for (const row of annotate(view, best, false)) {
@@ -277,7 +277,7 @@ export const targets: readonly Target[] = [
     run: runHex,
   },
   {
-    name: 'message-pasted', covers: ['console/message/pasted.ts'], bytesMax: 4096,
+    name: 'message-pasted', covers: ['console/message/pasted.ts'], bytesMax: 12_000,
     seeds: pastedSeeds, run: runPasted,
   },
   {

@@ -1,5 +1,5 @@
 /**
- * Every fuzz target for its share of some seventeen seconds, kept failing inputs again, and canaries
+ * Every fuzz target for its share of seventeen seconds, kept failing inputs again, and canaries
  * that must fail. `npm run fuzz` runs the same targets longer; docs are in its --help.
  */
 import t from 'tap'
