@@ -10,8 +10,8 @@ import { World } from './world.ts'
 
 const world = await World.make()
 t.teardown(() => world.close())
-await world.startSchemes()
 await world.startSwitch()
+await world.startSchemes()
 await world.linksReady()
 
 const partner = await signedOnPartner(world)

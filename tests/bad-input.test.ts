@@ -15,8 +15,8 @@ import { World } from './world.ts'
 
 const world = await World.make()
 t.teardown(() => world.close())
-await world.startSchemes()
 await world.startSwitch()
+await world.startSchemes()
 await world.linksReady()
 
 const pos = world.pos()

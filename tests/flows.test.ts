@@ -14,8 +14,8 @@ import { REPLY_TIMEOUT_MS, World } from './world.ts'
 
 const world = await World.make()
 t.teardown(() => world.close())
-await world.startSchemes()
 await world.startSwitch()
+await world.startSchemes()
 await world.linksReady()
 
 const pos = world.pos()
