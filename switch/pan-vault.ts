@@ -6,7 +6,9 @@
  * section 6.
  */
 
-import { createCipheriv, createDecipheriv, createHmac } from 'node:crypto'
+import {
+  createCipheriv, createDecipheriv, createHmac, createSecretKey, type KeyObject,
+} from 'node:crypto'
 import type { Random } from './runtime/random.ts'
 import { Pan } from './secrets.ts'
 
@@ -14,14 +16,15 @@ const IV_BYTES = 12
 const TAG_BYTES = 16
 
 export class PanVault {
-  readonly #sealKey: Uint8Array
-  readonly #tokenKey: Uint8Array
+  // Key objects: with bytes, Node 24 spends 12 us per call on finding out what they are.
+  readonly #sealKey: KeyObject
+  readonly #tokenKey: KeyObject
   readonly #random: Random
 
   /** Both keys are 32 bytes; they are copied, so the caller may wipe its own. */
   constructor(keys: { seal: Uint8Array; token: Uint8Array }, random: Random) {
-    this.#sealKey = Uint8Array.from(keys.seal)
-    this.#tokenKey = Uint8Array.from(keys.token)
+    this.#sealKey = createSecretKey(keys.seal)
+    this.#tokenKey = createSecretKey(keys.token)
     this.#random = random
   }
 
