@@ -74,9 +74,6 @@ function runLine(input: Uint8Array): string {
   if ('error' in record) return `${framing} ${faultKind(record)}`
   const again = codec.encode(JSON.parse(JSON.stringify(record)))
   const written = Buffer.isBuffer(again) ? hexOf(again) : JSON.stringify(again)
-  const onlyCase = Buffer.isBuffer(again) && written !== hexOf(bytes) &&
-    again.toString('latin1').toLowerCase() === Buffer.from(bytes).toString('latin1').toLowerCase()
-  expect(!onlyCase, 'hexadecimal letters keep their case')
   expectSame(written, hexOf(bytes), 'decoded and encoded again')
   if (!('fields' in record) || !('fields' in masked)) return `${framing} keep-alive`
   expectSame(Object.keys(masked.fields).join(), Object.keys(record.fields).join(), 'masked fields')
