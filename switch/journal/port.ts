@@ -255,6 +255,11 @@ export class JournalUnavailable extends Error {
   }
 }
 
+/** True when the act may have happened all the same: nobody may be told yes or no. */
+export function isOutcomeUnknown(error: unknown): boolean {
+  return error instanceof JournalUnavailable && error.outcomeUnknown
+}
+
 export interface Journal {
   /** The issuer's card, or null when the PAN is not ours. Many calls of one tick are one query. */
   findCard(panToken: Uint8Array): Promise<Card | null>

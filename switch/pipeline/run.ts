@@ -11,7 +11,7 @@
 import type {
   LateAnswer, Link, LinkHandlers, LinkState, Message, NearMiss,
 } from '../link/contract.ts'
-import { JournalUnavailable } from '../journal/port.ts'
+import { isOutcomeUnknown } from '../journal/port.ts'
 import {
   DUPLICATES_WAITING_MAX, TRANSACTIONS_IN_FLIGHT_MAX,
 } from '../limits.ts'
@@ -168,7 +168,8 @@ export class Pipeline implements LinkHandlers {
       return await walkFlow(flow, txn, this.#context)
     } catch (error) {
       this.#context.observer.failed('flow', error)
-      const unknown = error instanceof JournalUnavailable && error.outcomeUnknown
+      const unknown = isOutcomeUnknown(error)
+      txn.silent = unknown
       const open = txn.sentStan !== '' // an intent may stand that nobody else will conclude
       if ((unknown || open) && txn.kind !== 'reversal') this.#context.unsettled(txn)
       return refuse(txn, 'malfunction')
@@ -184,6 +185,7 @@ export class Pipeline implements LinkHandlers {
       repeat.answerIcc = txn.answerIcc
       repeat.route = txn.route
       repeat.replayed = true
+      repeat.silent = txn.silent
       await this.#answer(repeat)
     }
     const callbacks = this.#whenDone.get(txn.businessKey)
@@ -194,7 +196,8 @@ export class Pipeline implements LinkHandlers {
   async #answer(txn: Txn): Promise<void> {
     const { clock, observer } = this.#context
     try {
-      const sent = await this.#reply(txn)
+      // Told "no" now, a terminal would not reverse what may stand; told nothing, it does.
+      const sent = !txn.silent && (await this.#reply(txn))
       crashPoint('answer.after_send')
       if (!sent) this.#undelivered(txn)
     } catch (error) {
@@ -209,7 +212,7 @@ export class Pipeline implements LinkHandlers {
     const { clock, journal, observer } = this.#context
     const link = txn.link.settings.name
     observer.undelivered(link, txn.id)
-    if (!txn.panToken || txn.replayed) return
+    if (!txn.panToken || txn.replayed || txn.silent) return
     const event = { atMs: clock.wallMs(), what: 'answer.undelivered', detail: link }
     journal.note(txn.id, [event]).catch((error: unknown) => observer.failed('journal.note', error))
   }

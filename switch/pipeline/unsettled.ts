@@ -2,10 +2,10 @@
  * Transactions whose outcome the database did not take in time: settled when it is back
  * (reliability.md section 1, rule 5).
  *
- * Their originators were told `malfunction`. Whatever the database holds of them must therefore be
- * undone: an intent becomes timed out with its reversal; an approval that was committed after all
- * is reversed; what was never stored is remembered as reversed, so that a repeat is refused.
- * Bounded; made by main.ts.
+ * Their originators were told nothing (they reverse by themselves), or `malfunction` where it is
+ * known that nothing was posted. Whatever the database holds of them is undone: an intent becomes
+ * timed out with its reversal; an approval that was committed after all is reversed; what was never
+ * stored is remembered as reversed, so that a repeat is refused. Bounded; made by wiring.ts.
  */
 
 import { UNSETTLED_MAX, UNSETTLED_RETRY_MS } from '../limits.ts'

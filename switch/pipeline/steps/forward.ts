@@ -8,7 +8,9 @@
  */
 
 import type { AnswerHandler, Link, Message } from '../../link/contract.ts'
-import type { OutcomeRequest, ReversalCause } from '../../journal/port.ts'
+import {
+  isOutcomeUnknown, type OutcomeRequest, type ReversalCause,
+} from '../../journal/port.ts'
 import { ANSWER_MARGIN_MS, FORWARD_BUDGET_MS_MIN, REPLY_TIMEOUT_MS_MAX } from '../../limits.ts'
 import { isApproved, type Reason } from '../../reasons.ts'
 import { crashPoint } from '../../runtime/crash-point.ts'
@@ -233,6 +235,7 @@ async function conclude(
     return 'answer'
   } catch (error) {
     context.observer.failed('journal.conclude', error)
+    txn.silent = isOutcomeUnknown(error)
     context.unsettled(txn)
     return refuse(txn, 'malfunction') // never an approval without a durable record
   }
