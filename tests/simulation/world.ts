@@ -171,7 +171,20 @@ export class World {
 
   // The run
 
+  /** Takes the world to its end; never rejects for what the switch does. */
   async run(): Promise<Result> {
+    const unhandled = (error: unknown): void => {
+      this.violate('unhandled_rejection', error instanceof Error ? error.stack ?? '' : String(error))
+    }
+    process.on('unhandledRejection', unhandled)
+    try {
+      return await this.#run()
+    } finally {
+      process.off('unhandledRejection', unhandled)
+    }
+  }
+
+  async #run(): Promise<Result> {
     await this.#seedCards()
     this.#startSwitch()
     this.cups.start()
