@@ -1,5 +1,5 @@
 /**
- * Every fuzz target for its share of seventeen seconds, kept failing inputs again, and canaries
+ * Every fuzz target for its share of fifteen seconds, kept failing inputs again, and canaries
  * that must fail. `npm run fuzz` runs the same targets longer; docs are in its --help.
  */
 import t from 'tap'
@@ -9,7 +9,7 @@ import { FuzzThread } from './fuzz-thread.ts'
 import { readVectors } from './vectors.ts'
 
 const SEED = 8583
-const SECONDS = 17
+const SECONDS = 15
 /** The codec meets the bytes of strangers first. */
 const weightOf = (name: string): number => (/^(codec|message)-/.test(name) ? 2 : 1)
 

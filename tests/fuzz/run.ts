@@ -61,6 +61,7 @@ async function main(): Promise<number> {
   const names = exact.length > 0 ? exact
     : all.filter((name) => name.startsWith(wanted) && (wanted !== '' || !isCanary(name)))
   if (values.list || names.length === 0) {
+    if (!values.list) process.stderr.write(`no target begins with ${wanted}; there are:\n`)
     process.stdout.write(`${all.join('\n')}\n`)
     await thread.close()
     return values.list ? 0 : 2
