@@ -28,8 +28,26 @@ export function publishedDialects(): ReadonlyArray<{ path: string; text: string 
     ...loaded.map((one) => ({
       path: at(`../docs/reference/dialects/${one.spec.name}.md`), text: dialectPage(one),
     })),
+    { path: at('../docs/reference/dialects/README.md'), text: indexOf(loaded) },
     { path: at('../docs/wireshark/switchyard.lua'), text: wiresharkDissector(loaded) },
   ]
+}
+
+/** The list of the pages. */
+function indexOf(dialects: readonly LoadedDialect[]): string {
+  const rows = dialects.map(({ spec }) => `| [${spec.name}](${spec.name}.md) | ${spec.description} |`)
+  return [
+    '# Dialects',
+    '',
+    '<!-- Made by config/publish-dialects.ts from the dialect files; do not edit. -->',
+    '',
+    'What a dialect file may say and how to write one: [dialect-files.md](../dialect-files.md).',
+    '',
+    '| dialect | |',
+    '| --- | --- |',
+    ...rows,
+    '',
+  ].join('\n')
 }
 
 interface SchemaNode {

@@ -1,6 +1,6 @@
 /**
  * A network that says what a test tells it: listens where the switch dials, answers sign-on and
- * echo by itself, keeps every request, and answers financials by a script that may also stay silent.
+ * echo by itself, keeps every request, and answers financials by a script that may stay silent.
  *
  * It builds answers from the bytes of the request and fields by name of the test: none of our
  * pipeline is in it, so that it cannot repeat a mistake of ours.
