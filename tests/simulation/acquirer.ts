@@ -8,7 +8,7 @@ import { beijing, retrievalReference, settlementDate } from '../../simulators/ca
 import { pinOf, track2Of, wrongPinOf } from '../../simulators/cards.ts'
 import type { ReadMessage } from '../../simulators/messages.ts'
 import { wait } from '../../switch/runtime/clock.ts'
-import { OWN_CARDS } from './keys.ts'
+import { believedChip, OWN_CARDS } from './keys.ts'
 import { PeerLine } from './line.ts'
 import { MEMBER_ID, Scheme, type Values } from './scheme.ts'
 
@@ -148,7 +148,7 @@ export class CupsNetwork extends Scheme {
       14: card.expiry,
       15: settlementDate(wall),
       18: '5411',
-      22: '021',
+      22: '022',
       25: '00',
       32: ACQUIRER,
       33: ACQUIRER,
@@ -161,6 +161,12 @@ export class CupsNetwork extends Scheme {
       60: CIRCUMSTANCES,
       100: MEMBER_ID,
       121: CENTRE_DATA,
+    }
+    const chip = this.secured ? null : believedChip(card, amountMinor)
+    if (chip !== null) {
+      fields[22] = '052'
+      fields[23] = card.sequence.padStart(3, '0')
+      fields[55] = chip.data
     }
     if (!balance) fields[4] = String(amountMinor).padStart(12, '0')
     const { pinKey } = this

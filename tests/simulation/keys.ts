@@ -9,6 +9,7 @@ import { tdesCipher } from '../../hsm/algorithms/software-ciphers.ts'
 import type { KeyUsage } from '../../hsm/port.ts'
 import type { SoftwareKey } from '../../hsm/software/software-hsm.ts'
 import { CARDS, OWN_PVK, OWN_PVKI, pinOf, type SyntheticCard } from '../../simulators/cards.ts'
+import { Chip, type ChipRequest } from '../../simulators/chip.ts'
 import { Chance } from './chance.ts'
 
 export const TERMINALS_MAX = 8
@@ -52,6 +53,35 @@ export function cipherOf(name: string): BlockCipher {
     ciphers.set(name, cipher)
   }
   return cipher
+}
+
+/** DE55 of a chip for runs whose token believes every cryptogram; by card name. */
+const BELIEVED_CHIPS: ReadonlyMap<string, ChipRequest> = new Map(
+  CARDS.filter((card) => card.chip).map((card) => {
+    const chip = new Chip(cipherOf('demo.issuer.imk_ac'), card).request({
+      amountMinor: 100,
+      currency: '156',
+      date: '260105',
+      type: '00',
+      unpredictableNumber: new Uint8Array(4),
+      atc: 1,
+    })
+    return [card.name, chip]
+  }),
+)
+
+const AMOUNT_TAG = Buffer.from('9F0206', 'hex')
+
+/**
+ * What the chip of a card says of an amount where nobody computes its cryptogram; null when the
+ * card has no chip.
+ */
+export function believedChip(card: SyntheticCard, amountMinor: number): ChipRequest | null {
+  const model = BELIEVED_CHIPS.get(card.name)
+  if (model === undefined) return null
+  const data = Buffer.from(model.data)
+  data.write(String(amountMinor).padStart(12, '0'), data.indexOf(AMOUNT_TAG) + 3, 'hex')
+  return { ...model, data }
 }
 
 /** The bank's own cards with their PVVs. */

@@ -14,7 +14,7 @@ import { type WorkingKey, receivedKey } from '../../simulators/keys.ts'
 import type { ReadMessage } from '../../simulators/messages.ts'
 import { wait } from '../../switch/runtime/clock.ts'
 import type { Chance } from './chance.ts'
-import { cipherOf, terminalKeyName } from './keys.ts'
+import { believedChip, cipherOf, terminalKeyName } from './keys.ts'
 import { PeerLine, WIRES } from './line.ts'
 import { Host } from './net.ts'
 import type { Values } from './scheme.ts'
@@ -42,6 +42,10 @@ const ANSWER_MS = 30_000
 const SIGN_ON_MS = 6_000
 const REDIAL_MS = 1_000
 const REVERSAL_PAUSE_MS = 2_000
+/** Cards that are neither expired nor poor nor of an unknown bank. */
+const GOOD_CARDS = CARDS.filter((card) => {
+  return card.expiry > '2900' && card.openingBalanceMinor > 100_000n
+})
 const CHIPS = new Map<string, Chip>()
 
 export class Terminal {
@@ -266,11 +270,11 @@ export class Terminal {
 
   #make(): { sale: Sale; chip: ChipRequest | null } {
     const stan = this.#nextStan()
-    const card = this.#chance.pick(CARDS)
+    const card = this.#chance.pick(this.#chance.below(8) === 0 ? CARDS : GOOD_CARDS)
     const balance = this.#chance.below(20) === 0
     const amountMinor = balance ? 0 : 1 + this.#chance.below(3_000)
-    const withPin = this.#secured && this.#pinKey !== null && this.#chance.below(2) === 0
-    const withChip = this.#secured && card.chip && this.#chance.below(2) === 0
+    const withPin = this.#secured && this.#pinKey !== null && this.#chance.below(3) > 0
+    const withChip = card.chip && (!this.#secured || this.#chance.below(3) > 0)
     const fields: Values = {
       3: balance ? '310000' : '000000',
       2: card.pan,
@@ -313,6 +317,8 @@ export class Terminal {
   }
 
   #readChip(card: SyntheticCard, amountMinor: number, balance: boolean): ChipRequest {
+    const believed = this.#secured ? null : believedChip(card, amountMinor)
+    if (believed !== null) return believed
     let chip = CHIPS.get(card.name)
     if (chip === undefined) {
       chip = new Chip(cipherOf('demo.issuer.imk_ac'), card)
