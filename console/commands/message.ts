@@ -20,6 +20,7 @@ export function register(program: Command): void {
   addDecode(message)
   addEncode(message)
   addExplain(message)
+  addValidate(message)
   addDescribe(message)
   addDiff(message)
 }
@@ -62,6 +63,18 @@ function addEncode(message: Command): void {
       `echo '{"mti":"0820","fields":{"7":"0825112400","11":"863743","70":"301"}}' \\`,
       '  | switchyard message encode --dialect cups --framing cups4',
     ],
+  )
+}
+
+function addValidate(message: Command): void {
+  withExamples(
+    lineOptions(message.command('validate'))
+      .description('checks one message per line against the rules of its dialect')
+      .action(async (file: string, options: LineOptions) => {
+        const { validateLines } = await import('../message/validate.ts')
+        process.exitCode = await validateLines(file, options)
+      }),
+    ['switchyard message validate --dialect cups --framing cups4 frames.txt'],
   )
 }
 
