@@ -26,6 +26,13 @@ const FIELDS_MAX = FIELD_MAX
 export const PLACE = {
   columns: 4, startSegment: 0, startOffset: 1, endSegment: 2, endOffset: 3,
 } as const
+/** What Arrangement.steps holds of each field in ascending order, in one number. */
+export const STEP = {
+  fieldMask: 255,
+  bytesAt: 8, // 15 bits: bytes of a fixed value, 0 for a variable one
+  prefixBytesAt: 23, // 3 bits
+  textKindAt: 26, // 3 bits: TEXT of dialect.ts
+} as const
 /** Columns of Arrangement.segments: bytes before the variable field, then LENGTH, minimum, field. */
 export const SEGMENT = { columns: 4, fixedBytes: 0, length: 1, countMin: 2, field: 3 } as const
 /** Columns of Arrangement.runs: RUN of dialect.ts, then where it starts and ends. */
@@ -61,6 +68,7 @@ export class Arrangement {
   /** Whether the dialect has all fields. */
   complete: boolean
   readonly places: Int32Array
+  readonly steps: Int32Array
   readonly segments: Int32Array
   segmentCount: number
   tailBytes: number
@@ -91,6 +99,7 @@ export class Arrangement {
     this.fieldCount = other?.fieldCount ?? 0
     this.complete = other?.complete ?? true
     this.places = new Int32Array((FIELDS_MAX + 1) * PLACE.columns).fill(-1)
+    this.steps = new Int32Array(fields)
     this.segments = new Int32Array(segments * SEGMENT.columns)
     this.segmentCount = other?.segmentCount ?? 0
     this.tailBytes = other?.tailBytes ?? 0
@@ -103,6 +112,7 @@ export class Arrangement {
     if (other === undefined) return
     this.fields.set(other.fields.subarray(0, fields))
     this.places.set(other.places)
+    this.steps.set(other.steps.subarray(0, fields))
     this.segments.set(other.segments.subarray(0, segments * SEGMENT.columns))
     this.runs.set(other.runs.subarray(0, runs * RUNS.columns))
     this.pads.set(other.pads.subarray(0, pads * PADS.columns))
@@ -154,6 +164,9 @@ export function arrange(dialect: Dialect, bits: Int32Array, own: Arrangement): v
         own.complete = false
         break
       }
+      own.steps[own.fieldCount - 1] = field | (dialect.fixedBytes[field]! << STEP.bytesAt) |
+        (dialect.prefixBytes[field]! << STEP.prefixBytesAt) |
+        (dialect.textKind[field]! << STEP.textKindAt)
       const next = dialect.run[field]!
       const value = offset + dialect.prefixBytes[field]!
       if (next !== run) {

@@ -44,6 +44,11 @@ export const CHECK = {
   hexEbcdic: 11,
 } as const
 
+/**
+ * How the text of a field comes from its bytes: they are it, they are it when all are printable, it
+ * is their hexadecimal, or that without a pad; or it is made by itself.
+ */
+export const TEXT = { other: 0, digits: 1, plain: 2, hex: 3, packed: 4 } as const
 /** Neighbours of one run are checked for digits in one go, length prefixes between them included. */
 export const RUN = { none: 0, ascii: 1, ebcdic: 2, bcd: 3 } as const
 
@@ -88,6 +93,8 @@ export class Dialect {
   readonly known: Uint8Array
   readonly form: Uint8Array
   readonly check: Uint8Array
+  /** TEXT of the field. */
+  readonly textKind: Uint8Array
   /** RUN to which the field's digits belong. */
   readonly run: Uint8Array
   /** Largest and smallest count, in the field's unit. */
@@ -119,6 +126,7 @@ export class Dialect {
     this.known = new Uint8Array(FIELD_MAX + 1)
     this.form = new Uint8Array(FIELD_MAX + 1)
     this.check = new Uint8Array(FIELD_MAX + 1)
+    this.textKind = new Uint8Array(FIELD_MAX + 1)
     this.run = new Uint8Array(FIELD_MAX + 1)
     this.countMax = new Uint16Array(FIELD_MAX + 1)
     this.countMin = new Uint16Array(FIELD_MAX + 1)
@@ -163,7 +171,10 @@ export function compileDialect(spec: DialectSpec): Dialect {
     }
     if (field <= dialect.fieldMax) compileField(dialect, spec, field, row)
   }
-  for (let field = 2; field <= FIELD_MAX; field++) dialect.run[field] = runOf(dialect, field)
+  for (let field = 2; field <= FIELD_MAX; field++) {
+    dialect.run[field] = runOf(dialect, field)
+    dialect.textKind[field] = textKindOf(dialect, field)
+  }
   return dialect
 }
 
@@ -217,6 +228,23 @@ function runOf(dialect: Dialect, field: number): number {
       return alike(PREFIX.bcd) ? RUN.bcd : RUN.none
     default:
       return RUN.none
+  }
+}
+
+function textKindOf(dialect: Dialect, field: number): number {
+  switch (dialect.check[field]!) {
+    case CHECK.none:
+      return TEXT.hex
+    case CHECK.bcdDigits:
+    case CHECK.bcdNibbles:
+      return TEXT.packed
+    case CHECK.ascii:
+      return dialect.ebcdic ? TEXT.other : TEXT.plain
+    case CHECK.asciiDigits:
+    case CHECK.signAscii:
+      return dialect.ebcdic ? TEXT.other : TEXT.digits
+    default:
+      return TEXT.other
   }
 }
 

@@ -12,15 +12,10 @@ import { CHECK, FIELD_MAX, FORM, PREFIX } from './dialect.ts'
 import type { Dialect } from './dialect.ts'
 import { Arrangement, PLACE, arrange } from './arrangement.ts'
 import { BCD_VALUE, HEX_VALUE, HEX_VALUE_EBCDIC } from './codings/tables.ts'
-import { HEX_MARK, SCRATCH_CHARACTERS, scratchText, writeText } from './text.ts'
+import { scratchText, textsInOrder, writeText } from './text.ts'
 
 const NO_BYTES = Buffer.alloc(0)
 const MTI_TEXT: string[] = []
-/** Ends of the texts that texts() lays side by side. */
-const ENDS = new Int32Array(FIELD_MAX + 1)
-/** Characters a field may add to two for each of its bytes: the mark. */
-const MARKS_MAX = FIELD_MAX * HEX_MARK.length
-
 /** The dialect of a View before it was filled, so that the property always has one type. */
 let nothing: Dialect | null = null
 
@@ -188,39 +183,24 @@ export class View {
     return scratchText(0, this.#write(field, 0))
   }
 
+  /** The numbers of the fields that are there, ascending, not copied; what follows them is void. */
+  get fieldNumbers(): Uint8Array {
+    return this.arrangement.fields
+  }
+
   /**
-   * The texts of all fields that are there, each at its number in `out`; what else `out` holds
-   * stays. They are cut from one string, which is quicker than text() for each, and keeps that
-   * string alive as long as one of them.
+   * The texts of all fields that are there, in the order of fieldNumbers. They are cut from one
+   * string, which is quicker than text() for each, and keep that string alive as long as one of
+   * them.
    */
+  textsInOrder(): string[] {
+    return textsInOrder(this) ?? Array.from(this.fields(), (field) => this.text(field))
+  }
+
+  /** The same texts, each at its field's number in `out`; what else `out` holds stays. */
   texts(out: string[]): void {
-    if (2 * (this.end - this.fieldsStart) + MARKS_MAX > SCRATCH_CHARACTERS) {
-      for (let field = 2; field <= FIELD_MAX; field++) {
-        if (this.has(field)) out[field] = this.text(field)
-      }
-      return
-    }
-    let used = 0
-    for (let index = 0; index < this.arrangement.bits.length; index++) {
-      for (let word = this.arrangement.bits[index]!; word !== 0;) {
-        const bit = Math.clz32(word)
-        word &= ~(0x80000000 >>> bit)
-        const field = index * 32 + bit + 1
-        used = this.#write(field, used)
-        ENDS[field] = used
-      }
-    }
-    const all = scratchText(0, used)
-    let start = 0
-    for (let index = 0; index < this.arrangement.bits.length; index++) {
-      for (let word = this.arrangement.bits[index]!; word !== 0;) {
-        const bit = Math.clz32(word)
-        word &= ~(0x80000000 >>> bit)
-        const field = index * 32 + bit + 1
-        out[field] = all.substring(start, ENDS[field]!)
-        start = ENDS[field]!
-      }
-    }
+    const texts = this.textsInOrder()
+    for (let i = 0; i < texts.length; i++) out[this.fieldNumbers[i]!] = texts[i]!
   }
 
   #write(field: number, to: number): number {
