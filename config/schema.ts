@@ -93,6 +93,10 @@ const token = z.strictObject({
     .enum(['accepted', 'refused'])
     .default('refused')
     .describe('accepted: a token that cannot translate PIN blocks inside may do it in the worker'),
+  clear_components_in_worker: z
+    .enum(['accepted', 'refused'])
+    .default('refused')
+    .describe('accepted: a token that cannot add key components inside has it done outside'),
   call_timeout_ms: wholeNumber(
     50,
     30_000,

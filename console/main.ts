@@ -63,6 +63,16 @@ const NOUNS: readonly Noun[] = [
     load: () => import('./commands/hsm.ts'),
   },
   {
+    noun: 'keys',
+    summary: 'make, bring in and end keys: the work of two security officers',
+    load: () => import('./commands/keys.ts'),
+  },
+  {
+    noun: 'audit',
+    summary: 'show and verify the log of sensitive acts',
+    load: () => import('./commands/audit.ts'),
+  },
+  {
     noun: 'simulate',
     summary: 'play a peer of the switch: scheme, terminal',
     load: () => import('./commands/simulate.ts'),

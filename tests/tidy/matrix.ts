@@ -46,6 +46,9 @@ const MATRIX: ReadonlyArray<readonly [room: string, mayImport: readonly string[]
   ['hsm/verbs/', ['hsm/port.ts', 'hsm/algorithms/']],
   ['hsm/pkcs11/', ['hsm/port.ts', 'hsm/algorithms/', 'hsm/verbs/', 'switch/runtime/']],
   ['hsm/software/', ['hsm/port.ts', 'hsm/algorithms/', 'hsm/verbs/']],
+  ['audit/', []],
+  ['hsm/officers/', ['hsm/', 'audit/', 'switch/runtime/']],
+  ['hsm/ceremony/', ['hsm/', 'audit/', 'switch/runtime/']],
   ['hsm/', ['hsm/port.ts', 'switch/runtime/']],
   ['switch/log/', ['switch/secrets.ts', 'switch/runtime/']],
   ['switch/meters.ts', ['switch/meter-grid.ts', 'switch/reasons.ts']],
@@ -79,6 +82,7 @@ const MATRIX: ReadonlyArray<readonly [room: string, mayImport: readonly string[]
   ['console/', [
     'switch/codec/', 'switch/framing/', 'switch/journal/', 'switch/runtime/', 'switch/secrets.ts',
     'switch/reasons.ts', 'emv/', 'hsm/', 'routing/', 'cards/', 'config/', 'simulators/', 'bench/',
+    'audit/',
   ]],
   ['bench/', ['']],
   ['scripts/', []],

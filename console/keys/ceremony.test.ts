@@ -1,0 +1,135 @@
+// Key ceremonies in a real terminal: components unseen, check values, nothing left of a half-done
+// one, and what is changed by hand afterwards found.
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { tdesCipher } from '../../hsm/algorithms/software-ciphers.ts'
+import { TokenSession } from '../../hsm/pkcs11/session.ts'
+import { sql } from '../../switch/journal/database-for-tests.ts'
+import {
+  both,
+  C1,
+  C2,
+  component,
+  kcvOf,
+  Office,
+  PASSPHRASE,
+  signsIn,
+  SUM,
+  TWO,
+} from './office-for-tests.ts'
+
+const office = await Office.open(true)
+t.teardown(() => office.close())
+
+t.test('a ceremony by two officers: no component is shown, the key is in the token', async (t) => {
+  const run = office.terminal('keys', 'ceremony', 'cups.zmk', '--usage', 'kek', ...TWO)
+  await both(run)
+  await component(run, 'alice', C1)
+  await run.answer('Press Enter', '')
+  await run.see('component 2 of 2')
+  await run.answer('Your name as an officer: ', 'alice')
+  await run.see('alice brought a component already')
+  await run.answer('Your name as an officer: ', 'bob')
+  await signsIn(run, 'bob')
+  await run.answer('Component: ', C2)
+  await run.answer('(6 hex digits): ', '000000')
+  await run.see('NOT that of what you typed')
+  await run.answer('Component: ', 'not hex at all')
+  await run.see('That was not 32 hex digits')
+  await run.answer('Component: ', C2.toLowerCase())
+  await run.answer('(6 hex digits): ', kcvOf(C2).toLowerCase())
+  await run.answer('Press Enter', '')
+  await run.see(`Check value of the whole key cups.zmk: ${kcvOf(SUM)}`)
+  await run.answer('Type cups.zmk to keep the key', 'cups.zmk')
+  t.equal(await run.end(), 0, run.screen)
+  const bare = run.screen.replace(/[\s-]/g, '').toUpperCase()
+  for (const hex of [C1, C2, SUM]) t.notOk(bare.includes(hex), 'not on the screen')
+  t.notOk(run.screen.includes(PASSPHRASE.alice) || run.screen.includes(PASSPHRASE.bob))
+  t.match(run.screen, /component 2 +brought by bob/)
+  const transcript = readdirSync(join(office.home, 'ceremonies')).map(
+    (name) => readFileSync(join(office.home, 'ceremonies', name), 'utf8'),
+  ).join()
+  t.match(transcript, kcvOf(SUM))
+  t.same(office.tokenLabels(), ['cups.zmk'])
+  const session = TokenSession.open(office.bank)
+  const [key] = session.findKeys('cups.zmk')
+  const block = session.ecb('encrypt', key!, false, Buffer.alloc(16, 7))
+  session.close()
+  t.same(Buffer.from(block), Buffer.from(tdesCipher(Buffer.from(SUM, 'hex')).encryptEcb(Buffer.alloc(16, 7))))
+})
+
+t.test('kill -9 in the middle of a ceremony leaves no key and no object', async (t) => {
+  const run = office.terminal('keys', 'ceremony', 'lost.zmk', '--usage', 'kek', ...TWO)
+  await both(run)
+  await component(run, 'alice', C1)
+  await run.answer('Press Enter', '')
+  await run.answer('Your name as an officer: ', 'bob')
+  await signsIn(run, 'bob')
+  await run.see('Component: ')
+  run.kill()
+  await run.end()
+  t.same(office.tokenLabels(), ['cups.zmk'])
+  t.notMatch(office.plain('keys', 'list', '--json').out, 'lost.zmk')
+  t.equal(office.plain('audit', 'checkpoint').code, 0)
+  const verified = office.plain('audit', 'verify')
+  t.equal(verified.code, 0, verified.out)
+})
+
+t.test('a component that is wrong three times, or a Ctrl-C, ends the ceremony with nothing kept', async (t) => {
+  const run = office.terminal('keys', 'ceremony', 'bad.zmk', '--usage', 'kek', ...TWO)
+  await both(run)
+  await component(run, 'alice', C1, 'AAAAAA')
+  for (let again = 0; again < 2; again++) {
+    await run.answer('Component: ', C1)
+    await run.answer('(6 hex digits): ', 'BBBBBB')
+  }
+  t.equal(await run.end(), 1)
+  t.match(run.screen, 'not accepted three times')
+  const ended = office.terminal('keys', 'ceremony', 'bad.zmk', '--usage', 'kek', ...TWO)
+  await both(ended)
+  await ended.answer('Your name as an officer: ', '\u0003')
+  t.equal(await ended.end(), 1)
+  t.same(office.tokenLabels(), ['cups.zmk'])
+})
+
+const SPOILED: ReadonlyArray<{ name: string; spoil: string; restore: string }> = [
+  { name: 'an event edited', spoil: `UPDATE audit_event SET actor = 'bob' WHERE seq = 5`, restore: `UPDATE audit_event SET actor = 'alice' WHERE seq = 5` },
+  { name: 'an officer put in by hand', spoil: `INSERT INTO officer (name, roles, public_key) VALUES ('mallory', '{approver,custodian}', decode(repeat('ab', 32), 'hex'))`, restore: `DELETE FROM officer WHERE name = 'mallory'` },
+  { name: 'a role changed', spoil: `UPDATE officer SET roles = '{approver}' WHERE name = 'bob'`, restore: `UPDATE officer SET roles = '{approver,custodian}' WHERE name = 'bob'` },
+  { name: 'a key of the inventory changed', spoil: `UPDATE key_inventory SET kcv = '000000' WHERE name = 'cups.zmk'`, restore: `UPDATE key_inventory SET kcv = '${kcvOf(SUM)}' WHERE name = 'cups.zmk'` },
+  { name: 'an approval set back', spoil: `UPDATE approval SET state = 'approved', used_at = NULL, used_xid = NULL WHERE command = 'keys.ceremony' AND id = (SELECT approval FROM ceremony_part LIMIT 1)`, restore: `UPDATE approval SET state = 'used', used_at = decided_at, used_xid = '1' WHERE command = 'keys.ceremony' AND id = (SELECT approval FROM ceremony_part LIMIT 1)` },
+  { name: 'a component given to another officer', spoil: `UPDATE ceremony_part SET officer = 'alice2' WHERE part = 2`, restore: `UPDATE ceremony_part SET officer = 'bob' WHERE part = 2` },
+]
+
+t.test('what somebody changes in the database by hand is found', async (t) => {
+  const before = office.plain('audit', 'verify')
+  t.equal(before.code, 0, before.out)
+  for (const { name, spoil, restore } of SPOILED) {
+    await office.superuser(spoil)
+    t.equal(office.plain('audit', 'verify', '--json').code, 1, name)
+    await office.superuser(restore)
+  }
+  const report = JSON.parse(office.plain('audit', 'verify', '--json').out) as {
+    ok: boolean; unsigned: number,
+  }
+  t.equal(report.ok, true)
+  t.equal(report.unsigned, 0, 'every command signed what it did')
+})
+
+t.test('no passphrase, component or PIN is in any file or row', async (t) => {
+  const rows = await sql<{ text: string }>(
+    office.database.url, `SELECT string_agg(detail, ' ') AS text FROM audit_event`,
+  )
+  const texts = [
+    rows[0]?.text ?? '',
+    readFileSync(join(office.home, 'audit', 'checkpoints.jsonl'), 'utf8'),
+  ]
+  for (const name of readdirSync(join(office.home, 'officers'))) texts.push(
+    readFileSync(join(office.home, 'officers', name), 'utf8'),
+  )
+  for (const secret of [...Object.values(PASSPHRASE), C1, C2, SUM, office.bank.pin]) {
+    for (const text of texts) t.notOk(text.toLowerCase().includes(secret.toLowerCase()))
+  }
+  t.ok(existsSync(join(office.home, 'officers', 'alice.json')))
+})
