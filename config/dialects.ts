@@ -138,6 +138,11 @@ export function dialectNames(directories: readonly string[] = []): string[] {
   return [...names].sort()
 }
 
+/** The same with the variants of the built-in dialects: every name that can be loaded. */
+export function loadableNames(directories: readonly string[] = []): string[] {
+  return [...new Set([...dialectNames(directories), ...dialectNames([VARIANTS])])].sort()
+}
+
 /**
  * The specification `name`, looked up in `directories` and then among the built-in ones, with its
  * `extends:` chain laid over each other. Throws DialectFileError with every mistake found.

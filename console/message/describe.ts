@@ -3,9 +3,14 @@
  * what two dialects differ, field by field: the form in which a mandate release is reviewed.
  */
 import { stdout } from 'node:process'
-import { DialectFileError, dialectNames, loadDialectSpec } from '../../config/dialects.ts'
-import type { DialectFile } from '../../config/dialects.ts'
-import { parseMeaning } from '../../config/meaning.ts'
+import {
+  DialectFileError, dialectNames, loadableNames, loadDialect,
+} from '../../config/dialects.ts'
+import type { DialectFile, LoadedDialect } from '../../config/dialects.ts'
+import { dialectDifference } from '../../config/difference.ts'
+import type { Meaning } from '../../config/meaning.ts'
+import { rulesOf } from '../../config/message-rules.ts'
+import { mtiWords } from '../../config/mti.ts'
 import { compileDialect } from '../../switch/codec/dialect.ts'
 import { CommandFailed, EXIT, WrongUsage } from '../help.ts'
 import { formatOf } from './annotate.ts'
@@ -22,18 +27,18 @@ export interface DiffOptions {
 }
 
 /**
- * The specification of a name; throws WrongUsage when there is none, CommandFailed for a bad file.
+ * The dialect of a name; throws WrongUsage when there is none, CommandFailed for a bad file.
  */
-function specOf(name: string, directory: string | undefined): DialectFile {
+function dialectOf(name: string, directory: string | undefined): LoadedDialect {
   const directories = directory === undefined ? [] : [directory]
-  const names = dialectNames(directories)
-  if (!names.includes(name)) {
+  if (!loadableNames(directories).includes(name)) {
+    const names = dialectNames(directories)
     throw new WrongUsage(`unknown dialect '${name}'`, `one of: ${names.join(' ')}`)
   }
   try {
-    const spec = loadDialectSpec(name, directories)
-    compileDialect(spec)
-    return spec
+    const loaded = loadDialect(name, directories)
+    compileDialect(loaded.spec)
+    return loaded
   } catch (error) {
     if (error instanceof DialectFileError) {
       throw new CommandFailed(error.message, 'mend the dialect file')
@@ -44,9 +49,10 @@ function specOf(name: string, directory: string | undefined): DialectFile {
 
 /** Prints the dialect, one of its fields (`48`) or one of its messages (`0200`). */
 export function describe(subject: string | undefined, options: DescribeOptions): number {
-  const spec = specOf(options.dialect, options.dialects)
+  const { spec, meaning } = dialectOf(options.dialect, options.dialects)
   const described = subject === undefined ? wholeDialect(spec)
-    : /^[0-9]{4}$/.test(subject) ? oneMessage(spec, subject) : oneField(spec, subject)
+    : /^[0-9]{4}$/.test(subject) ? oneMessage(spec, meaning, subject)
+    : oneField(spec, meaning, subject)
   if (options.json === true) stdout.write(`${JSON.stringify(described)}\n`)
   else stdout.write(`${asText(described).join('\n')}\n`)
   return EXIT.done
@@ -71,13 +77,15 @@ function wholeDialect(spec: DialectFile): Described {
   }
 }
 
-function oneField(spec: DialectFile, subject: string): Described {
+function oneField(spec: DialectFile, meaning: Meaning, subject: string): Described {
   const field = spec.fields[subject]
   if (field === undefined) {
     throw new WrongUsage(`${spec.name} has no field '${subject}'`,
       'give a number from 2 to 192, or an MTI')
   }
   const { parts, ...row } = field
+  const values = Object.entries(meaning.values).filter(([key]) => key.split(':')[0] === subject)
+  const counts = meaning.lengths[subject]?.counts
   return {
     dialect: spec.name,
     field: Number(subject),
@@ -85,31 +93,73 @@ function oneField(spec: DialectFile, subject: string): Described {
     ...row,
     ...(parts === undefined ? {} : { parts: Object.fromEntries(parts.map((part) =>
       [part.name, part.length])) }),
+    ...(counts === undefined ? {} : { counts: counts.join(' ') }),
+    ...Object.fromEntries(values.map(([key, list]) => {
+      return [`values of ${key}${list.open ? ', open list' : ''}`, list.codes]
+    })),
   }
 }
 
 /** What the dialect's meaning says of an MTI, as request or as answer. */
-function oneMessage(spec: DialectFile, mti: string): Described {
-  if (spec.meaning === undefined) {
-    throw new CommandFailed(`${spec.name} says nothing of its messages yet`)
-  }
-  const meaning = parseMeaning(spec.name, spec.meaning)
-  const request = meaning.requests[mti]
-  const reply = meaning.replies[mti]
-  if (request === undefined && reply === undefined) {
+function oneMessage(spec: DialectFile, meaning: Meaning, mti: string): Described {
+  const known = rulesOf(meaning, mti)
+  if (known === null) {
     throw new CommandFailed(`${spec.name} says nothing of ${mti}`,
       `it knows ${Object.keys(meaning.requests).join(' ')}`)
   }
   const kinds = meaning.kinds.filter((row) => row.mti.includes(mti)).map((row) => row.kind)
-  const named = (fields: readonly number[]): Record<string, string> =>
-    Object.fromEntries(fields.map((field) => [field, spec.fields[field]?.name ?? '']))
-  return {
+  const head = {
     dialect: spec.name,
     mti,
+    says: mtiWords(mti),
     ...(kinds.length === 0 ? {} : { kinds: [...new Set(kinds)].join(' ') }),
-    ...(request === undefined ? {} : { mandatory: named(request.mandatory) }),
-    ...(reply === undefined ? {} : { answer_echoes: named(reply.echo) }),
   }
+  if (known.kind === 'reply') {
+    const { echoed, echo } = known.rules
+    return {
+      ...head,
+      answers: known.to,
+      ...presence(spec, known.rules),
+      ...listed(spec, 'comes_back_unchanged', echoed),
+      ...listed(spec, 'our_answer_copies', echo),
+    }
+  }
+  const { title, direction, cases } = known.rules
+  const answer = meaning.replies[mti] ?? meaning.replies['other']
+  return {
+    ...head,
+    ...(title === '' ? {} : { title }),
+    direction,
+    ...presence(spec, known.rules),
+    ...Object.fromEntries(cases.map((one) => {
+      return [`${one.name} (when ${one.when})`, presence(spec, one)]
+    })),
+    ...listed(spec, 'answer_echoes', answer?.echo ?? []),
+  }
+}
+
+interface Presence {
+  readonly mandatory: readonly number[]
+  readonly conditional: Readonly<Record<string, string>>
+  readonly forbidden: readonly number[]
+}
+
+/** Mandatory, conditional and forbidden fields by number; lists without fields are left out. */
+function presence(spec: DialectFile, rules: Presence): Described {
+  const when = Object.entries(rules.conditional).map(([field, text]) => {
+    return [field, `${spec.fields[field]?.name ?? ''} when ${text}`]
+  })
+  return {
+    ...listed(spec, 'mandatory', rules.mandatory),
+    ...(when.length === 0 ? {} : { conditional: Object.fromEntries(when) as Described }),
+    ...listed(spec, 'forbidden', rules.forbidden),
+  }
+}
+
+function listed(spec: DialectFile, name: string, fields: readonly number[]): Described {
+  if (fields.length === 0) return {}
+  const rows = fields.map((field) => [field, spec.fields[field]?.name ?? ''])
+  return { [name]: Object.fromEntries(rows) as Described }
 }
 
 function asText(record: Described, indent = ''): string[] {
@@ -127,7 +177,7 @@ export interface Difference {
 }
 
 /**
- * What two specifications say differently, by key; names, descriptions and meaning are left out.
+ * How two specifications write differently, by key; names, descriptions and meaning are left out.
  */
 export function differences(before: DialectFile, after: DialectFile): Difference[] {
   const out: Difference[] = []
@@ -149,7 +199,16 @@ function compare(key: string, before: unknown, after: unknown, out: Difference[]
 
 /** Prints how `after` differs from `before`; a whole field that only one has is one line. */
 export function diff(before: string, after: string, options: DiffOptions): number {
-  const found = differences(specOf(before, options.dialects), specOf(after, options.dialects))
+  const left = dialectOf(before, options.dialects)
+  const right = dialectOf(after, options.dialects)
+  const meant = dialectDifference(left, right).filter((one) => one.part === 'meaning')
+  const found = [
+    ...differences(left.spec, right.spec),
+    ...meant.map((one): Difference => {
+      const key = `meaning.${one.key}`
+      return { key, before: one.before ?? undefined, after: one.after ?? undefined }
+    }),
+  ]
   if (options.json === true) {
     stdout.write(`${JSON.stringify({ before, after, differences: found })}\n`)
     return EXIT.done

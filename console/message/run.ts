@@ -5,7 +5,9 @@
 import { open } from 'node:fs/promises'
 import { stdin, stdout } from 'node:process'
 import type { Readable } from 'node:stream'
-import { DialectFileError, dialectNames, loadDialectSpec } from '../../config/dialects.ts'
+import {
+  DialectFileError, dialectNames, loadableNames, loadDialectSpec,
+} from '../../config/dialects.ts'
 import { FRAMING_NAMES } from '../../switch/framing/framing.ts'
 import { isFramingName } from '../../switch/framing/framings.ts'
 import { CommandFailed, EXIT, WrongUsage } from '../help.ts'
@@ -27,7 +29,7 @@ export interface LineOptions {
  */
 export function codecFor(options: LineOptions): MessageCodec {
   const directories = options.dialects === undefined ? [] : [options.dialects]
-  if (!dialectNames(directories).includes(options.dialect)) {
+  if (!loadableNames(directories).includes(options.dialect)) {
     throw new WrongUsage(`unknown dialect '${options.dialect}'`,
       `one of: ${dialectNames(directories).join(' ')}`)
   }

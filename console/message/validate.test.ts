@@ -60,3 +60,29 @@ t.test('an answer that changes what must come back is told, one without its requ
   const [finding] = checker.check({ mti: '0210', header: {}, fields: answer }).findings
   t.match(finding, { kind: 'not_echoed', field: 12, name: 'time_local_transaction' })
 })
+
+t.test('describe tells of a request and of its answer what must, may and must not be there', async (t) => {
+  const describe = (...words: string[]) => {
+    const all = ['message', 'describe', '--json', ...words]
+    const ran = spawnSync(process.execPath, [LAUNCHER, ...all], { encoding: 'utf8' })
+    return JSON.parse(ran.stdout) as object
+  }
+  t.match(describe('--dialect', 'cups', '0200'), {
+    says: 'financial request, acquirer (1987)',
+    mandatory: { 2: 'primary_account_number' },
+    conditional: { 52: 'pin_data when pin' },
+    forbidden: { 39: 'response_code' },
+    answer_echoes: { 60: 'reserved_private' },
+  })
+  t.match(describe('--dialect', 'cups', '0210'), {
+    answers: '0200', mandatory: { 39: 'response_code' }, comes_back_unchanged: { 11: /trace/ },
+  })
+  t.match(describe('--dialect', 'visa', '61'), { counts: '12 24 36' })
+  t.match(describe('--dialect', 'mastercard-single', '0200'), { title: 'financial request' })
+})
+
+t.test('diff tells what two dialects mean differently, too', async (t) => {
+  const words = ['message', 'diff', 'mastercard', 'mastercard-single']
+  const ran = spawnSync(process.execPath, [LAUNCHER, ...words], { encoding: 'utf8' })
+  t.match(ran.stdout, /meaning\.forward_mti\.purchase +0100 -> 0200/)
+})
