@@ -35,7 +35,9 @@ export function publishedDialects(): ReadonlyArray<{ path: string; text: string 
 
 /** The list of the pages. */
 function indexOf(dialects: readonly LoadedDialect[]): string {
-  const rows = dialects.map(({ spec }) => `| [${spec.name}](${spec.name}.md) | ${spec.description} |`)
+  const rows = dialects.map(({ spec: { name, description } }) => {
+    return `| [${name}](${name}.md) | ${description} |`
+  })
   return [
     '# Dialects',
     '',
