@@ -5,7 +5,7 @@
 //
 // Components are imported as sensitive objects one by one and added to the sum inside the token
 // (CKM_XOR_BASE_AND_DATA). A token without it needs the configuration's word: then the sum so far
-// is shown to this process for the moment of one XOR and wiped (docs/adr/0009-officers.md).
+// is shown to this process for the moment of one XOR and wiped (docs/security/tokens.md).
 
 import pkcs11js from 'pkcs11js'
 
