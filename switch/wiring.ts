@@ -104,7 +104,8 @@ export function loadDialects(config: SwitchConfig): ReadonlyMap<string, LoadedDi
 /**
  * Makes everything above the ports; links and timers begin with `start` of the result.
  *
- * @throws JournalUnavailable when no numbers can be had; StartFailed when the token gives no vault keys
+ * @throws JournalUnavailable when no numbers can be had; StartFailed when the token gives no vault
+ *   keys
  */
 export async function wirePipeline(
   config: SwitchConfig,

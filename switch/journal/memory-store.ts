@@ -1,7 +1,7 @@
 /**
  * What a journal in memory holds as durable: the tables of migrations/, with the rules that
- * PostgreSQL enforces there written a second time, and the two acts of a transaction: read rows into
- * a group, write a decided group as a whole or not at all.
+ * PostgreSQL enforces there written a second time, and the two acts of a transaction: read rows
+ * into a group, write a decided group as a whole or not at all.
  *
  * Used by `memory.ts`; the simulation and tests look into it to compare books. It outlives the
  * journal on it, as a database outlives a process. It must never decide about a request: that is

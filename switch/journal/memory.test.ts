@@ -1,6 +1,6 @@
 // The journal in memory against the one on PostgreSQL: the same requests, one after another and
-// several at once, get the same answers and leave the same books. What differs by nature (authorization
-// codes by chance, times) is left out of the comparison. Prints its seed.
+// several at once, get the same answers and leave the same books. What differs by nature
+// (authorization codes by chance, times) is left out of the comparison. Prints its seed.
 import t, { type Test } from 'tap'
 import { SHORTFALL_ACCOUNT } from './act-outcome.ts'
 import {
@@ -24,7 +24,13 @@ const ACCOUNTS = [
 const ROUNDS = 120
 const BUDGET_MS = 9_000
 
-function memory(fate?: () => Fate): { store: MemoryStore; journal: MemoryJournal; broken: string[] } {
+interface InMemory {
+  store: MemoryStore
+  journal: MemoryJournal
+  broken: string[]
+}
+
+function memory(fate?: () => Fate): InMemory {
   const store = new MemoryStore()
   for (const one of CARDS) store.seedCard(one, '2026-11-22')
   const broken: string[] = []

@@ -24,9 +24,9 @@ import type {
 } from './port.ts'
 
 /**
- * How a write ends. `done`: durable and told. `absent`: not written, and known not to be. `unknown`:
- * the answer to COMMIT was lost; `written` says what became of it, `later` = it is written just
- * before this journal's next group.
+ * How a write ends. `done`: durable and told. `absent`: not written, and known not to be.
+ * `unknown`: the answer to COMMIT was lost; `written` says what became of it, `later` = it is
+ * written just before this journal's next group.
  */
 export type Fate =
   | { end: 'done' }

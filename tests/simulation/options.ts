@@ -1,6 +1,6 @@
 /**
- * What one seed means: how much traffic, how often peers misbehave, which faults come when. Printed
- * by the runner, so that a run can be read; changed by the shrinker, so that it can be made smaller.
+ * What one seed means: how much traffic, how often peers misbehave, which faults come when.
+ * Printed by the runner, so that a run can be read; made smaller by the shrinker.
  */
 import { Chance } from './chance.ts'
 

@@ -5,7 +5,9 @@
  */
 import { concat, equalConstantTime, fromHex } from '../../hsm/algorithms/bytes.ts'
 import { decryptPin } from '../../hsm/algorithms/pin-translation.ts'
-import { beijing, greenwich, retrievalReference, settlementDate } from '../../simulators/calendar.ts'
+import {
+  beijing, greenwich, retrievalReference, settlementDate,
+} from '../../simulators/calendar.ts'
 import { cardWithPan, pinOf } from '../../simulators/cards.ts'
 import { freshKey, type WorkingKey } from '../../simulators/keys.ts'
 import type { ReadMessage, Wire } from '../../simulators/messages.ts'
@@ -205,7 +207,8 @@ export class Scheme {
           63: NETWORK, 70: '072',
         }, null))
       } else {
-        line.send(this.header(), this.#write('0820', { ...fields, 33: OWN_ID, 70: '002', 100: MEMBER_ID }, null))
+        const off = { ...fields, 33: OWN_ID, 70: '002', 100: MEMBER_ID }
+        line.send(this.header(), this.#write('0820', off, null))
       }
       this.world.clock.after(500, () => line.close('signed_off'))
     }
@@ -221,9 +224,10 @@ export class Scheme {
     this.#offered?.timer.cancel()
     const key = freshKey(this.chance)
     const stan = this.nextStan()
-    line.send(this.header(), this.name === 'visa' ? this.#visaKey(key, stan) : this.#cupsKey(kind, key, stan))
+    const visa = this.name === 'visa'
+    line.send(this.header(), visa ? this.#visaKey(key, stan) : this.#cupsKey(kind, key, stan))
     // It may be in force over there although its answer gets lost.
-    if (kind === 'pin') this.#pinKeys = [...this.#pinKeys.slice(0, 1), key, ...this.#pinKeys.slice(1)].slice(0, KEYS_KEPT)
+    if (kind === 'pin') this.#pinKeys = this.#pinKeys.toSpliced(1, 0, key).slice(0, KEYS_KEPT)
     const timer = this.world.clock.after(KEY_ANSWER_MS, () => {
       this.#offered = null
       if (line.open && line.signedOn) this.offerKey(line, kind)
@@ -268,8 +272,10 @@ export class Scheme {
       })
       return
     }
-    if (offered.kind === 'pin') this.#pinKeys = [offered.key, ...this.#pinKeys.filter((key) => key !== offered.key)].slice(0, KEYS_KEPT)
-    else this.macs.install('mac', offered.key)
+    if (offered.kind === 'pin') {
+      const others = this.#pinKeys.filter((key) => key !== offered.key)
+      this.#pinKeys = [offered.key, ...others].slice(0, KEYS_KEPT)
+    } else this.macs.install('mac', offered.key)
     if (offered.kind === 'pin' && this.name === 'cups') this.offerKey(line, 'mac')
   }
 
@@ -306,7 +312,8 @@ export class Scheme {
     if (!signedOn || !this.#macGood(message)) {
       // Nothing is entered: the member learns that it was not processed.
       const code = signedOn ? 'A0' : this.name === 'visa' ? '91' : '77'
-      line.answer(envelope, this.financial(answerMti, this.#fields(message, code, '', false), message, false))
+      const refusal = this.#fields(message, code, '', false)
+      line.answer(envelope, this.financial(answerMti, refusal, message, false))
       return
     }
     const entry = this.#enter(message)
@@ -367,7 +374,8 @@ export class Scheme {
     const block = message.bytesOf(52)
     for (const key of this.#pinKeys) {
       try {
-        if (equalConstantTime(decryptPin(key.pair, format, block, card.pan), pinOf(card))) return '00'
+        const given = decryptPin(key.pair, format, block, card.pan)
+        if (equalConstantTime(given, pinOf(card))) return '00'
       } catch {
         // not under this key
       }
@@ -437,7 +445,8 @@ export class Scheme {
       return false
     }
     if (seen.amountMinor !== amountMinor) {
-      this.world.violate('reversal_amount', `${this.name} ${key}: ${amountMinor} of ${seen.amountMinor}`)
+      const amounts = `${amountMinor} of ${seen.amountMinor}`
+      this.world.violate('reversal_amount', `${this.name} ${key}: ${amounts}`)
     }
     seen.reversed = true
     seen.reversals++

@@ -1,7 +1,7 @@
 /**
  * Runs one seed: `npm run simulate -- --seed N [--txns N] [--of N] [--faults 0,3|none]
- * [--calm late,deaf] [--shrink]`. Prints the options, the event hash and what was violated; the same
- * command gives the same hash. Exit code 1 when a rule was broken.
+ * [--calm late,deaf] [--shrink]`. Prints the options, the event hash and what was violated; the
+ * same command gives the same hash. Exit code 1 when a rule was broken.
  */
 import { parseArgs } from 'node:util'
 import { systemClock } from '../../switch/runtime/clock.ts'
@@ -46,8 +46,8 @@ const began = systemClock.monotonicMs()
 const result = await runShape(shape)
 const seconds = (systemClock.monotonicMs() - began) / 1_000
 say(JSON.stringify(result.counts))
-say(`events ${result.events}, hash ${result.hash}, ${result.virtualMs / 1_000} simulated seconds in `
-  + `${seconds.toFixed(2)} s`)
+const simulated = `${result.virtualMs / 1_000} simulated seconds in ${seconds.toFixed(2)} s`
+say(`events ${result.events}, hash ${result.hash}, ${simulated}`)
 for (const { what, detail, atMs } of result.violations) say(`${atMs} ms: ${what}: ${detail}`)
 const [first] = result.violations
 if (first !== undefined) {

@@ -1,7 +1,7 @@
 /**
- * Runs many seeds: `npm run soak -- --txns N [--seed FIRST] [--per-seed N] [--keep-going]`. Progress
- * on standard error, the summary on standard output. The first failing seed is shrunk and printed as
- * a command; exit code 1 when any failed.
+ * Runs many seeds: `npm run soak -- --txns N [--seed FIRST] [--per-seed N] [--keep-going]`.
+ * Progress on standard error, the summary on standard output. The first failing seed is shrunk and
+ * printed as a command; exit code 1 when any failed.
  */
 import { parseArgs } from 'node:util'
 import { systemClock } from '../../switch/runtime/clock.ts'

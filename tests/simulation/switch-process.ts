@@ -191,7 +191,9 @@ export class SwitchProcess {
         }
       },
       linkChanged: () => undefined,
-      malformed: (link, fault) => world.violate('malformed', `${link} ${fault.kind} ${fault.field}`),
+      malformed: (link, fault) => {
+        world.violate('malformed', `${link} ${fault.kind} ${fault.field}`)
+      },
       keyInForce: () => undefined,
     }
   }

@@ -138,7 +138,8 @@ export class Terminal {
       62: Uint8Array.from(Buffer.from('Sequence No16SWYD0000SIM00001', 'ascii')),
       63: '01 ',
     }
-    const answer = await this.#exchange(this.#wire.write('0800', fields), `0810 ${stan}`, SIGN_ON_MS)
+    const bytes = this.#wire.write('0800', fields)
+    const answer = await this.#exchange(bytes, `0810 ${stan}`, SIGN_ON_MS)
     if (answer?.text(39) !== '00') return wait(this.world.clock, REDIAL_MS)
     const data = answer.bytesOf(62)
     const master = cipherOf(terminalKeyName(this.id))

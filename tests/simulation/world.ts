@@ -1,8 +1,8 @@
 /**
  * The simulated world: one virtual clock, one network, one durable store, one token, the switch's
  * successive lives, networks and terminals with books of their own. `run` takes it through a phase
- * with faults and a phase without, in which everything must come to rest; checkers look all the time
- * and at the end. The same options give the same run, event by event.
+ * with faults and a phase without, in which everything must come to rest; checkers look all the
+ * time and at the end. The same options give the same run, event by event.
  */
 import { demonstrationPath, loadConfig } from '../../config/load.ts'
 import type { SwitchConfig } from '../../config/schema.ts'
@@ -174,7 +174,8 @@ export class World {
   /** Takes the world to its end; never rejects for what the switch does. */
   async run(): Promise<Result> {
     const unhandled = (error: unknown): void => {
-      this.violate('unhandled_rejection', error instanceof Error ? error.stack ?? '' : String(error))
+      const text = error instanceof Error ? error.stack : String(error)
+      this.violate('unhandled_rejection', text ?? '')
     }
     process.on('unhandledRejection', unhandled)
     try {
@@ -281,7 +282,9 @@ export class World {
     for (const terminal of this.terminals) if (!terminal.idle) return `terminal ${terminal.id}`
     if (cups.active > 0) return `${cups.active} transactions of CUPS`
     if (store.openIntents.size > 0) return `${store.openIntents.size} intents without outcome`
-    for (const [to, rows] of store.queued) if (rows.size > 0) return `${rows.size} reversals to ${to}`
+    for (const [to, rows] of store.queued) {
+      if (rows.size > 0) return `${rows.size} reversals to ${to}`
+    }
     if (wired.unsettled.count() > 0) return 'unsettled outcomes'
     if (wired.pipeline.inFlight() > 0) return `${wired.pipeline.inFlight()} in flight`
     for (const link of wired.links.values()) {
