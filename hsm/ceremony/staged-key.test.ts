@@ -1,6 +1,6 @@
 // Keys on their way into a token, on SoftHSM and NSS softokn: components added up, both forms of a
-// CVK, AES, what an interrupted command leaves, and key blocks of every version. Sums and blocks are
-// computed here with clear keys and OpenSSL.
+// CVK, AES, what an interrupted command leaves, and key blocks of every version. Sums and blocks
+// are computed here with clear keys and OpenSSL.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -47,8 +47,15 @@ const TOKENS = [
 ]
 
 /** Components and their sum, added by hand digit by digit. */
-const ROWS: ReadonlyArray<{ name: string; usage: OfficerUsage; kind: KeyKind; parts: string[]; sum: string }> =
-  [
+interface Row {
+  readonly name: string
+  readonly usage: OfficerUsage
+  readonly kind: KeyKind
+  readonly parts: readonly string[]
+  readonly sum: string
+}
+
+const ROWS: readonly Row[] = [
   { name: 'two of a double-length KEK', usage: 'kek', kind: 'tdes2', parts: ['0123456789ABCDEFFEDCBA9876543210', '11111111111111112222222222222222'], sum: '1032547698BADCFEDCFE98BA54761032' },
   { name: 'three of a double-length KEK', usage: 'kek', kind: 'tdes2', parts: ['0123456789ABCDEFFEDCBA9876543210', '11111111111111112222222222222222', 'F0F0F0F0F0F0F0F00F0F0F0F0F0F0F0F'], sum: 'E0C2A486684A2C0ED3F197B55B791F3D' },
   { name: 'two of a triple-length KEK', usage: 'kek', kind: 'tdes3', parts: ['0123456789ABCDEFFEDCBA98765432100011223344556677', '111111111111111122222222222222223333333333333333'], sum: '1032547698BADCFEDCFE98BA547610323322110077665544' },
@@ -63,7 +70,12 @@ function kcvOf(kind: KeyKind, hex: string): string {
   return Buffer.from(value.subarray(0, KINDS[kind].kcvBytes)).toString('hex').toUpperCase()
 }
 
-function row(name: string, usage: OfficerUsage, kind: KeyKind, more: Partial<InventoryKey> = {}): InventoryKey {
+function row(
+  name: string,
+  usage: OfficerUsage,
+  kind: KeyKind,
+  more: Partial<InventoryKey> = {},
+): InventoryKey {
   const at = new Date(0)
   return {
     name,

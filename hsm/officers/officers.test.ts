@@ -18,7 +18,8 @@ import { verifyChain } from '../../audit/verify.ts'
 import { approvalOf, decide, demandApproved, propose, useApproval } from './approvals.ts'
 import type { Payload } from './approvals.ts'
 import { createKeyFile, openKeyFile } from './key-file.ts'
-import { addOfficer, additionPayload, authenticate, foundOfficer, removeOfficer } from './register.ts'
+import { addOfficer, additionPayload, authenticate } from './register.ts'
+import { foundOfficer, removeOfficer } from './register.ts'
 import { signerOf } from './signer.ts'
 import type { Signer } from './signer.ts'
 import { transaction } from './transaction.ts'
@@ -67,15 +68,15 @@ async function approvedId(payload: Payload = PAYLOAD): Promise<string> {
 t.test('a key file opens with its passphrase only, is for its owner only, and is bound to its name', async (t) => {
   const path = join(directory, 'alice.json')
   t.equal(openKeyFile(path, Buffer.from('the phrase of alice')).publicKey, alice.publicKey)
-  t.throws(() => openKeyFile(path, Buffer.from('the phrase of alicf')), { kind: 'passphrase' })
-  t.throws(() => createKeyFile(path, 'alice', Buffer.from('x'), systemRandom, QUICK), { kind: 'exists' })
+  t.throws(() => openKeyFile(path, Buffer.from('the phrase of alicf')), { message: /does not open/ })
+  t.throws(() => createKeyFile(path, 'alice', Buffer.from('x'), systemRandom, QUICK), { message: /is there already/ })
   const other = join(directory, 'other.json')
   writeFileSync(other, readFileSync(path, 'utf8').replace('"alice"', '"bobby"'), { mode: 0o600 })
-  t.throws(() => openKeyFile(other, Buffer.from('the phrase of alice')), { kind: 'passphrase' })
+  t.throws(() => openKeyFile(other, Buffer.from('the phrase of alice')), { message: /does not open/ })
   chmodSync(other, 0o644)
-  t.throws(() => openKeyFile(other, Buffer.from('the phrase of alice')), { kind: 'mode' })
+  t.throws(() => openKeyFile(other, Buffer.from('the phrase of alice')), { message: /chmod 600/ })
   writeFileSync(join(directory, 'broken.json'), '{}', { mode: 0o600 })
-  t.throws(() => openKeyFile(join(directory, 'broken.json'), Buffer.from('x')), { kind: 'format' })
+  t.throws(() => openKeyFile(join(directory, 'broken.json'), Buffer.from('x')), { message: /is no officer key file/ })
 })
 
 t.test('two found themselves; from the third on it takes two', async (t) => {
@@ -136,7 +137,9 @@ t.test('what one person tries with plain SQL is refused by the database', async 
     await t.rejects(sql.query(text(id)), { message: says }, name)
   }
   const row = `SELECT true AS forged FROM audit_event WHERE seq = 999`
-  await sql.query(`INSERT INTO audit_event (seq, at_ms, actor, act, subject, detail, previous, hash) VALUES (999, 1, 'x', 'a.b', 's', '{}', sha256('x'), sha256('y'))`)
+  await sql.query(`INSERT INTO audit_event (seq, at_ms, actor, act, subject, detail,
+       previous, hash)
+     VALUES (999, 1, 'x', 'a.b', 's', '{}', sha256('x'), sha256('y'))`)
   t.same((await sql.query(row)).rows, [], 'number and hashes are the database’s own')
 })
 
@@ -145,12 +148,15 @@ t.test('an approval that has expired moves no more', async (t) => {
   await sql.query(`BEGIN; SET LOCAL session_replication_role = replica;
     UPDATE approval SET proposed_at = proposed_at - interval '15 minutes 1 second',
       expires_at = expires_at - interval '15 minutes 1 second',
-      decided_at = decided_at - interval '15 minutes' WHERE id IN ('${waiting}', '${approved}'); COMMIT`)
+      decided_at = decided_at - interval '15 minutes'
+    WHERE id IN ('${waiting}', '${approved}'); COMMIT`)
   t.equal((await approvalOf(sql, waiting)).expired, true)
   await t.rejects(decide(sql, bob, waiting, 'approved'), { message: /has expired/ })
   await t.rejects(sql.query(`UPDATE approval SET state = 'used' WHERE id = '${approved}'`), { message: /has expired/ })
   await sql.query(`BEGIN; SET LOCAL session_replication_role = replica;
-    UPDATE approval SET state = 'rejected', decider = 'bob', decision = 'gone', decision_signature = ${SIGNATURE}, decided_at = proposed_at WHERE id = '${waiting}'; COMMIT`)
+    UPDATE approval SET state = 'rejected', decider = 'bob', decision = 'gone',
+      decision_signature = ${SIGNATURE}, decided_at = proposed_at
+    WHERE id = '${waiting}'; COMMIT`)
 })
 
 t.test('nobody can be removed so that no two remain who can act', async (t) => {
@@ -182,7 +188,10 @@ t.test('random sequences of two officers and an outsider never act with one pers
       })
       return true
     })().catch(() => false)
-    const may = proposer !== decider && proposer !== carol && decider !== carol && user === proposer && verdict === 'approved'
+    const may =
+      proposer !== decider && proposer !== carol &&
+      decider !== carol && user === proposer &&
+      verdict === 'approved'
     if (acted) used += 1
     t.ok(!acted || may, `${proposer.name} ${decider.name} ${verdict}`)
   }
