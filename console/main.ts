@@ -77,6 +77,11 @@ const NOUNS: readonly Noun[] = [
     summary: 'play a peer of the switch: scheme, terminal',
     load: () => import('./commands/simulate.ts'),
   },
+  {
+    noun: 'bench',
+    summary: 'measure how quick one part is, beside something in the same run',
+    load: () => import('./commands/bench.ts'),
+  },
 ]
 
 /**

@@ -8,7 +8,7 @@ import type { Dialect } from './dialect.ts'
 import type { FaultKind } from './fault.ts'
 import type { WireVariant } from './writer.ts'
 import {
-  ASCII_PLAIN, ASCII_TO_EBCDIC, BCD_BYTE, HEX_VALUE, NIBBLE_ASCII, NIBBLE_ASCII_LOWER,
+  ASCII_TO_EBCDIC, BCD_BYTE, HEX_VALUE, NIBBLE_ASCII, NIBBLE_ASCII_LOWER,
 } from './codings/tables.ts'
 
 // Imported values under local names: the engine takes a local constant for a constant, and an
@@ -34,7 +34,6 @@ const PREFIX_BINARY = PREFIX.binary
 const VALUE_HEX = HEX_VALUE
 const DIGITS_LOWER = NIBBLE_ASCII_LOWER
 const DIGITS_UPPER = NIBBLE_ASCII
-const PLAIN_ASCII = ASCII_PLAIN
 const TO_EBCDIC = ASCII_TO_EBCDIC
 const BYTE_BCD = BCD_BYTE
 
@@ -48,6 +47,7 @@ export interface Encoded {
   kind: FaultKind
 }
 
+const LETTER_H = 0x68
 /** Above this many digits the call into native code is quicker than a loop. */
 const LOOP_DIGITS_MAX = 32
 
@@ -61,7 +61,10 @@ export function encodeText(
   switch (check) {
     case CHECK_ASCII:
     case CHECK_EBCDIC:
-      if (text.startsWith('hex:')) return encodeHex(dialect, field, text, 4, target, at, out, false)
+      // The call is dear, most texts do not begin with its first letter.
+      if (text.charCodeAt(0) === LETTER_H && text.startsWith('hex:')) {
+        return encodeHex(dialect, field, text, 4, target, at, out, false)
+      }
       return encodeCharacters(dialect, field, text, fixed, target, at, out)
     case CHECK_ASCII_DIGITS:
     case CHECK_EBCDIC_DIGITS:
@@ -149,11 +152,13 @@ function encodeCharacters(
   if (!fits(dialect, field, count, count, target, start, out)) return false
   const ebcdic = dialect.check[field] === CHECK_EBCDIC
   let at = start
+  let wrong = 0
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i)
-    if (code > 0x7e || PLAIN_ASCII[code] === 0) return fail(out, 'not_in_character_set')
-    target[at++] = ebcdic ? TO_EBCDIC[code]! : code
+    wrong |= (code - 0x20) | (0x7e - code) // below zero for what is not printable ASCII
+    target[at++] = ebcdic ? TO_EBCDIC[code & 127]! : code
   }
+  if (wrong < 0) return fail(out, 'not_in_character_set')
   const blank = ebcdic ? 0x40 : 0x20
   while (at < start + count) target[at++] = blank
   out.at = at
@@ -168,11 +173,13 @@ function encodeDigits(
   if (!fits(dialect, field, count, count, target, start, out)) return false
   let at = start
   while (at < start + count - text.length) target[at++] = zero
+  let wrong = 0
   for (let i = 0; i < text.length; i++) {
     const digit = text.charCodeAt(i) - 0x30
-    if (digit < 0 || digit > 9) return fail(out, 'not_digits')
+    wrong |= digit | (9 - digit) // below zero for what is no digit
     target[at++] = zero + digit
   }
+  if (wrong < 0) return fail(out, 'not_digits')
   out.at = at
   return true
 }

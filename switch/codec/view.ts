@@ -83,6 +83,20 @@ export class View {
     this.mtiNumber = 0
     this.bitmapCount = 0
     this.arrangement = NO_FIELDS
+    this.bases[0] = 0
+  }
+
+  /** Offset after the last field that is there. */
+  get fieldsEnd(): number {
+    return this.bases[this.arrangement.segmentCount]! + this.arrangement.tailBytes
+  }
+
+  /** Offset at which `field` would stand if it were there: where the next one begins. */
+  placeFor(field: number): number {
+    for (let other = field; other <= FIELDS_MAX; other++) {
+      if (this.has(other)) return this.fieldStart(other)
+    }
+    return this.fieldsEnd
   }
 
   /** An arrangement of this View's own, for bitmaps that the dialect does not keep. */

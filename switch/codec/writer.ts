@@ -30,6 +30,7 @@ const DIGITS_UPPER = NIBBLE_ASCII
 const TO_EBCDIC = ASCII_TO_EBCDIC
 const BYTE_BCD = BCD_BYTE
 const FIELDS_MAX = FIELD_MAX
+const WORDS = FIELD_MAX / 32
 
 export interface Produced {
   /** Header, MTI, bitmaps and fields; belongs to the caller. */
@@ -63,7 +64,7 @@ export class MessageWriter {
   /** Encoded field (prefix and value) in #scratch. */
   readonly #starts: Int32Array
   readonly #ends: Int32Array
-  /** Offset of each field in the message that finish() produced, for the fields of #produced. */
+  /** Offset of each field that was set in the message that finish() produced. */
   readonly #positions: Int32Array
   readonly #produced: Int32Array
   /** Fields set in #scratch, and fields taken from the forwarded message. */
@@ -71,6 +72,10 @@ export class MessageWriter {
   readonly #kept: Int32Array
   readonly #encoded: Encoded
   #used: number
+  /** Bytes of all fields of the message, prefixes included. */
+  #size: number
+  /** Where the fields begin in the message that finish() produced. */
+  #fieldsStart: number
   #failed: boolean
   #mti: number
   /** The message that is forwarded. */
@@ -92,6 +97,8 @@ export class MessageWriter {
     this.#kept = new Int32Array(FIELDS_MAX / 32)
     this.#encoded = { at: 0, count: 0, kind: 'none' }
     this.#used = 0
+    this.#size = 0
+    this.#fieldsStart = 0
     this.#failed = false
     this.#mti = 0
     this.#base = NO_MESSAGE
@@ -116,17 +123,22 @@ export class MessageWriter {
     }
     this.#mti = view.mtiNumber
     this.#base = view
-    this.#kept.set(view.arrangement.bits)
-    this.#header = view.header()
+    const bits = view.arrangement.bits
+    for (let i = 0; i < WORDS; i++) this.#kept[i] = bits[i]!
+    if (view.bodyStart > view.headerStart) this.#header = view.header()
+    this.#size = view.fieldsEnd - view.fieldsStart
     this.#bitmapCountMin = view.bitmapCount
     this.#bitmapLower = bitmapIsLower(view)
   }
 
   #restart(): void {
     this.fault.reset()
-    this.#set.fill(0)
-    this.#kept.fill(0)
+    for (let i = 0; i < WORDS; i++) {
+      this.#set[i] = 0
+      this.#kept[i] = 0
+    }
     this.#used = 0
+    this.#size = 0
     this.#failed = false
     this.#base = NO_MESSAGE
     this.#header = NO_BYTES
@@ -193,16 +205,13 @@ export class MessageWriter {
     if (this.#used + stop - start > this.#scratch.length) {
       return this.#refuse('message_too_long', field)
     }
-    let at = this.#used
-    this.#starts[field] = at
-    for (let from = start; from < stop; from++) this.#scratch[at++] = view.frame[from]!
-    this.#used = at
-    this.#ends[field] = at
-    this.#mark(field)
+    const at = this.#used
+    this.#mark(field, at, copyRun(this.#scratch, at, view.frame, start, stop))
     return true
   }
 
   clear(field: number): void {
+    this.#forget(field)
     const bit = ~(0x80000000 >>> ((field - 1) & 31))
     this.#set[(field - 1) >> 5]! &= bit
     this.#kept[(field - 1) >> 5]! &= bit
@@ -215,11 +224,13 @@ export class MessageWriter {
 
   /**
    * Offset of a field, prefix included, in the message that finish() produced; -1 when it is not in
-   * it.
+   * it. To be asked before the writer begins another message or the forwarded view reads one.
    */
   positionOf(field: number): number {
-    const word = this.#produced[(field - 1) >> 5] ?? 0
-    return ((word >>> (31 - ((field - 1) & 31))) & 1) === 1 ? this.#positions[field]! : -1
+    const index = (field - 1) >> 5
+    const bit = 0x80000000 >>> ((field - 1) & 31)
+    if (((this.#produced[index] ?? 0) & bit) === 0) return -1
+    return (this.#set[index]! & bit) === 0 ? this.#keptPosition(field) : this.#positions[field]!
   }
 
   /** Offset of a field's value in the message that finish() produced; -1 when it is not in it. */
@@ -234,7 +245,7 @@ export class MessageWriter {
     const dialect = this.#dialect
     const bitmapCount = this.#bitmapCount()
     const fieldsStart = this.#header.length + dialect.mtiBytes + bitmapCount * dialect.bitmapBytes
-    const size = fieldsStart + this.#measure()
+    const size = fieldsStart + this.#size
     if (size > this.#scratch.length) {
       this.#refuse('message_too_long', 0)
       return null
@@ -278,17 +289,31 @@ export class MessageWriter {
       writePrefix(this.#dialect, field, inBytes ? bytesOf(form, count) : count, this.#scratch,
         start)
     }
-    this.#starts[field] = start
-    this.#ends[field] = this.#encoded.at
-    this.#used = this.#encoded.at
-    this.#mark(field)
+    this.#mark(field, start, this.#encoded.at)
     return true
   }
 
-  #mark(field: number): void {
+  /** Records that the field, prefix included, lies in #scratch from `start` to `end`. */
+  #mark(field: number, start: number, end: number): void {
+    this.#forget(field)
     const bit = 0x80000000 >>> ((field - 1) & 31)
     this.#set[(field - 1) >> 5]! |= bit
     this.#kept[(field - 1) >> 5]! &= ~bit
+    this.#starts[field] = start
+    this.#ends[field] = end
+    this.#used = end
+    this.#size += end - start
+  }
+
+  /** Takes the bytes of a field that is there, before it is left out or another takes its place. */
+  #forget(field: number): void {
+    const index = (field - 1) >> 5
+    const shift = 31 - ((field - 1) & 31)
+    if (((this.#set[index]! >>> shift) & 1) === 1) {
+      this.#size -= this.#ends[field]! - this.#starts[field]!
+    } else if (((this.#kept[index]! >>> shift) & 1) === 1) {
+      this.#size -= this.#base.valueEnd(field) - this.#base.fieldStart(field)
+    }
   }
 
   #bitmapCount(): number {
@@ -299,58 +324,60 @@ export class MessageWriter {
     return count
   }
 
-  #measure(): number {
-    let size = 0
-    for (let index = 0; index < 6; index++) {
-      let word = this.#set[index]! | this.#kept[index]!
-      while (word !== 0) {
-        const bit = Math.clz32(word)
-        word &= ~(0x80000000 >>> bit)
-        const field = index * 32 + bit + 1
-        if (this.#isKept(field)) {
-          size += this.#base.valueEnd(field) - this.#base.fieldStart(field)
-        }
-        else size += this.#ends[field]! - this.#starts[field]!
-      }
-    }
-    return size
-  }
-
-  #isKept(field: number): boolean {
-    return ((this.#kept[(field - 1) >> 5]! >>> (31 - ((field - 1) & 31))) & 1) === 1
-  }
-
   /**
-   * Copies the fields in order; neighbours that also lie side by side in their source are copied in
-   * one go.
+   * Copies the fields in order: those that were set, and between them what the forwarded message
+   * has, in one go. Fields set in their order lie side by side and are copied in one go too.
    */
   #writeFields(frame: Buffer, fieldsStart: number): void {
-    this.#produced.fill(0)
-    let source: Uint8Array = this.#scratch
+    const base = this.#base
+    const bits = base.arrangement.bits
+    let baseFrom = base.fieldsStart
     let from = 0
     let to = 0
     let at = fieldsStart
-    for (let index = 0; index < 6; index++) {
-      let word = this.#set[index]! | this.#kept[index]!
-      this.#produced[index] = word
-      while (word !== 0) {
-        const bit = Math.clz32(word)
-        word &= ~(0x80000000 >>> bit)
-        const field = index * 32 + bit + 1
-        const kept = this.#isKept(field)
-        const next: Uint8Array = kept ? this.#base.frame : this.#scratch
-        const start = kept ? this.#base.fieldStart(field) : this.#starts[field]!
-        const stop = kept ? this.#base.valueEnd(field) : this.#ends[field]!
-        if (next !== source || start !== to) {
-          at = copyRun(frame, at, source, from, to)
-          source = next
+    for (let index = 0; index < WORDS; index++) {
+      const set = this.#set[index]!
+      const kept = this.#kept[index]!
+      const there = bits[index]!
+      this.#produced[index] = set | kept
+      for (let word = set | (there & ~kept); word !== 0;) {
+        const bit = 0x80000000 >>> Math.clz32(word)
+        const field = index * 32 + Math.clz32(word) + 1
+        word &= ~bit
+        const baseTo = base === NO_MESSAGE ? baseFrom : base.placeFor(field)
+        if (baseTo > baseFrom) {
+          at = copyRun(frame, at, this.#scratch, from, to)
+          from = to
+          at = copyRun(frame, at, base.frame, baseFrom, baseTo)
+        }
+        baseFrom = (there & bit) === 0 ? baseTo : base.valueEnd(field)
+        if ((set & bit) === 0) continue
+        const start = this.#starts[field]!
+        if (start !== to) {
+          at = copyRun(frame, at, this.#scratch, from, to)
           from = start
         }
-        to = stop
+        to = this.#ends[field]!
         this.#positions[field] = at + start - from
       }
     }
-    copyRun(frame, at, source, from, to)
+    at = copyRun(frame, at, this.#scratch, from, to)
+    copyRun(frame, at, base.frame, baseFrom, base.fieldsEnd)
+    this.#fieldsStart = fieldsStart
+  }
+
+  /** Offset of a kept field: as in the forwarded message, moved by what changed before it. */
+  #keptPosition(field: number): number {
+    const base = this.#base
+    let at = base.fieldStart(field) - base.fieldsStart + this.#fieldsStart
+    for (let other = 1; other < field; other++) {
+      const bit = 0x80000000 >>> ((other - 1) & 31)
+      if ((this.#set[(other - 1) >> 5]! & bit) !== 0) {
+        at += this.#ends[other]! - this.#starts[other]!
+      } else if ((this.#kept[(other - 1) >> 5]! & bit) !== 0) continue
+      if (base.has(other)) at -= base.valueEnd(other) - base.fieldStart(other)
+    }
+    return at
   }
 
   #writeMti(frame: Buffer, at: number): void {
@@ -394,12 +421,14 @@ export class MessageWriter {
   }
 }
 
-/** Below this many bytes a loop is quicker than the call into native code. */
-const LOOP_BYTES_MAX = 48
+/** Up to this many bytes a loop is quicker than the call into native code. */
+const LOOP_BYTES_MAX = 32
+const copyBytes = Buffer.prototype.copy
 
+/** Copies source[from, to) to `at` in target; returns the end of it there. */
 function copyRun(target: Buffer, at: number, source: Uint8Array, from: number, to: number): number {
   if (to - from > LOOP_BYTES_MAX) {
-    target.set(source.subarray(from, to), at)
+    copyBytes.call(source, target, at, from, to)
     return at + to - from
   }
   for (let i = from; i < to; i++) target[at++] = source[i]!
