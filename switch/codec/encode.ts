@@ -48,6 +48,10 @@ export interface Encoded {
 }
 
 const LETTER_H = 0x68
+/** What Buffer.write() calls for 'hex'; Node has it on every Buffer, its declarations leave it out. */
+const { hexWrite } = Buffer.prototype as unknown as {
+  hexWrite(this: Buffer, text: string, start: number, bytes: number): number
+}
 /** Above this many digits the call into native code is quicker than a loop. */
 const LOOP_DIGITS_MAX = 32
 
@@ -277,7 +281,7 @@ function encodeHex(
   out.at = start + bytesOf(form, count)
   if (form === FORM_CHARACTERS && digits > LOOP_DIGITS_MAX) {
     // Stops at the first character that is no hexadecimal.
-    return target.write(offset === 0 ? text : text.slice(offset), start, 'hex') === count ||
+    return hexWrite.call(target, offset === 0 ? text : text.slice(offset), start, count) === count ||
       fail(out, 'not_hex')
   }
   const check = dialect.check[field]!

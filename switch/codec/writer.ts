@@ -147,10 +147,13 @@ export class MessageWriter {
   }
 
   setMti(mti: string): boolean {
-    const number = mti.length === 4 ? Number(mti) : NaN
-    if (!Number.isInteger(number) || number < 0 || number > 9999) {
-      return this.#refuse('mti_not_digits', 0)
+    let number = 0
+    for (let i = 0; i < mti.length; i++) {
+      const digit = mti.charCodeAt(i) - 0x30
+      if (digit < 0 || digit > 9) return this.#refuse('mti_not_digits', 0)
+      number = (number * 10 + digit) | 0
     }
+    if (mti.length !== 4) return this.#refuse('mti_not_digits', 0)
     this.#mti = number
     return true
   }
