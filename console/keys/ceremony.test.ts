@@ -2,7 +2,11 @@
 // one, and what is changed by hand afterwards found.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import pg from 'pg'
 import t from 'tap'
+import { readCheckpoints } from '../../audit/checkpoint-file.ts'
+import { readDatabaseCheckpoints, readEvents, readHead } from '../../audit/store.ts'
+import { verifyChain } from '../../audit/verify.ts'
 import { tdesCipher } from '../../hsm/algorithms/software-ciphers.ts'
 import { TokenSession } from '../../hsm/pkcs11/session.ts'
 import { sql } from '../../switch/journal/database-for-tests.ts'
@@ -115,6 +119,56 @@ t.test('what somebody changes in the database by hand is found', async (t) => {
   }
   t.equal(report.ok, true)
   t.equal(report.unsigned, 0, 'every command signed what it did')
+})
+
+const EVENTS = 'audit_event'
+/** Each is a superuser's work behind every trigger; the log is put back as it was in between. */
+const LOG_SPOILED: ReadonlyArray<readonly [name: string, text: string]> = [
+  ['deleted in the middle', `DELETE FROM ${EVENTS} WHERE seq = 6`],
+  ['deleted, and the rest moved up', `DELETE FROM ${EVENTS} WHERE seq = 6; UPDATE ${EVENTS} SET seq = seq + 999 WHERE seq > 6; UPDATE ${EVENTS} SET seq = seq - 1000 WHERE seq > 999`],
+  ['two swapped', `UPDATE ${EVENTS} SET seq = 1013 - seq WHERE seq IN (6, 7); UPDATE ${EVENTS} SET seq = seq - 1000 WHERE seq > 1000`],
+  ['inserted', `UPDATE ${EVENTS} SET seq = seq + 1001 WHERE seq > 6; UPDATE ${EVENTS} SET seq = seq - 1000 WHERE seq > 1000; INSERT INTO ${EVENTS} SELECT 7, at_ms, actor, act, subject, detail, previous, sha256(hash) FROM ${EVENTS} WHERE seq = 6`],
+  ['truncated with its head', `DELETE FROM ${EVENTS} WHERE seq > 6; UPDATE audit_head SET (seq, hash) = (SELECT seq, hash FROM ${EVENTS} WHERE seq = 6)`],
+  ['truncated with head and checkpoints', `DELETE FROM ${EVENTS} WHERE seq > 6; DELETE FROM audit_checkpoint WHERE seq > 6; UPDATE audit_head SET (seq, hash) = (SELECT seq, hash FROM ${EVENTS} WHERE seq = 6)`],
+  ['a time', `UPDATE ${EVENTS} SET at_ms = at_ms + 1 WHERE seq = 6`],
+  ['a detail', `UPDATE ${EVENTS} SET detail = replace(detail, '"', ' "') WHERE seq = 3`],
+  ['a subject', `UPDATE ${EVENTS} SET subject = subject || 'x' WHERE seq = 7`],
+  ['a hash', `UPDATE ${EVENTS} SET hash = sha256(hash) WHERE seq = 6`],
+  ['the last hash', `UPDATE ${EVENTS} SET hash = sha256(hash) WHERE seq = (SELECT max(seq) FROM ${EVENTS})`],
+  ['a checkpoint deleted', `DELETE FROM audit_checkpoint WHERE seq = (SELECT max(seq) FROM audit_checkpoint)`],
+  ['a signature', `UPDATE audit_checkpoint SET signature = sha256('a') || sha256('b')`],
+  ['everything', `DELETE FROM audit_checkpoint; DELETE FROM ${EVENTS}; UPDATE audit_head SET seq = 0, hash = decode(repeat('00', 32), 'hex')`],
+]
+
+/** What `audit verify` finds in chain and checkpoints, without starting a process. */
+async function logFindings(client: pg.Client): Promise<unknown[]> {
+  const file = readCheckpoints(join(office.home, 'audit', 'checkpoints.jsonl'))
+  return verifyChain({
+    events: await readEvents(client),
+    head: await readHead(client),
+    checkpoints: await readDatabaseCheckpoints(client),
+    fileCheckpoints: file,
+    trustedKey: file?.[0]?.publicKey ?? null,
+  })
+}
+
+t.test('every kind of change to the log itself, made in SQL, is found', async (t) => {
+  const tables = ['audit_event', 'audit_head', 'audit_checkpoint']
+  const keep = tables.map((name) => `CREATE TABLE kept_${name} AS TABLE ${name}`)
+  await office.superuser(keep.join('; '))
+  const client = new pg.Client({ connectionString: office.database.url })
+  await client.connect()
+  const back = ['audit_checkpoint', 'audit_event', 'audit_head']
+    .map((name) => `DELETE FROM ${name}; INSERT INTO ${name} SELECT * FROM kept_${name}`)
+    .join('; ')
+  for (const [name, text] of LOG_SPOILED) {
+    await office.superuser(text)
+    t.not((await logFindings(client)).length, 0, name)
+    await office.superuser(back)
+  }
+  t.same(await logFindings(client), [], 'put back as it was')
+  await client.end()
+  t.equal(office.plain('audit', 'verify').code, 0)
 })
 
 t.test('no passphrase, component or PIN is in any file or row', async (t) => {

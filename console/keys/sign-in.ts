@@ -20,6 +20,7 @@ import {
   KeyFileFault,
   openKeyFile,
   PASSPHRASE_BYTES_MIN,
+  readKeyFile,
 } from '../../hsm/officers/key-file.ts'
 import type { OfficerKey } from '../../hsm/officers/key-file.ts'
 import { authenticate } from '../../hsm/officers/register.ts'
@@ -55,6 +56,7 @@ export function officerFile(desk: Desk, word: string): { name: string; path: str
 /** Asks an officer for the passphrase and proves who they are. Failed attempts are logged. */
 export async function signIn(desk: Desk, word: string, role: Role): Promise<Signer> {
   const { name, path } = officerFile(desk, word)
+  readKeyFile(path) // says what is wrong with the file before a passphrase is asked
   for (let tried = 1; ; tried++) {
     const passphrase = await desk.terminal.askHidden(`Passphrase of ${name}: `)
     try {
@@ -169,8 +171,8 @@ async function approveHere(desk: Desk, word: string, id: string): Promise<void> 
 export async function decideAt(desk: Desk, approver: Signer, id: string): Promise<void> {
   const approval = await approvalOf(desk.sql, id)
   desk.terminal.say(
-    `\n${approval.proposer} proposes:\n  ${approval.payload}\n` +
-      `  SHA-256 ${approval.payloadSha256}\n`,
+    `\n${approval.proposer} proposes:\n${payloadLines(approval.payload)}` +
+      `  SHA-256 of the exact text  ${approval.payloadSha256}\n\n`,
   )
   for (;;) {
     const word = await desk.terminal.ask(`${approver.name}, type approve or reject: `)
@@ -178,6 +180,15 @@ export async function decideAt(desk: Desk, approver: Signer, id: string): Promis
     await decide(desk.sql, approver, id, word === 'approve' ? 'approved' : 'rejected')
     return
   }
+}
+
+/** A payload for people: one field a line. What is hashed is the one line of JSON. */
+function payloadLines(text: string): string {
+  const fields = Object.entries(JSON.parse(text) as Record<string, unknown>)
+  const width = Math.max(...fields.map(([field]) => field.length))
+  const shown = (value: unknown): string =>
+    typeof value === 'string' ? value : JSON.stringify(value)
+  return fields.map(([field, value]) => `  ${field.padEnd(width)}  ${shown(value)}\n`).join('')
 }
 
 function proposedText(id: string, text: string): string {

@@ -149,7 +149,10 @@ function stretched(passphrase: Uint8Array, salt: Uint8Array, cost: number): Buff
 }
 
 function parsed(path: string): KeyFile {
-  if (!existsSync(path)) throw new KeyFileFault('missing', `there is no key file ${path}`)
+  if (!existsSync(path)) {
+    const todo = 'name it as NAME=FILE, or see: switchyard keys officers add --help'
+    throw new KeyFileFault('missing', `there is no key file ${path}; ${todo}`)
+  }
   if ((statSync(path).mode & OTHERS) !== 0) {
     throw new KeyFileFault('mode', `${path} can be read by others; run: chmod 600 ${path}`)
   }
