@@ -16,7 +16,9 @@ const STEP = 7_919 // a prime: PANs hit prefixes and the gaps between them in no
 const prefixes = Array.from({ length: PREFIXES }, (_, i) => String(20_000_000 + i * 7))
 const table = new BinTable(prefixes.map((digits) => ({ first: digits, last: digits })))
 const map = new Map(prefixes.map((digits, row) => [digits, row]))
-const pans = Array.from({ length: PANS }, (_, i) => `${20_000_000 + ((i * STEP) % 700_000)}12345678`)
+const pans = Array.from({ length: PANS }, (_, i) => {
+  return `${20_000_000 + ((i * STEP) % 700_000)}12345678`
+})
 
 function findInMap(pan: string): number {
   for (let length = 15; length > 0; length--) {

@@ -80,13 +80,16 @@ function collides(a: BinRange, b: BinRange): boolean {
   const low = (one: BinRange): string => one.first.padEnd(15, '0')
   const high = (one: BinRange): string => one.last.padEnd(15, '9')
   if (low(a) === low(b) && high(a) === high(b)) return true
-  const [left, right] = low(a) < low(b) || (low(a) === low(b) && high(a) > high(b)) ? [a, b] : [b, a]
+  const first = low(a) < low(b) || (low(a) === low(b) && high(a) > high(b))
+  const [left, right] = first ? [a, b] : [b, a]
   return low(right) <= high(left) && high(right) > high(left)
 }
 
 const rangesArbitrary = fc
   .array(
-    fc.tuple(fc.integer({ min: 1, max: 5 }), fc.nat(), fc.nat({ max: 20 })).map(([n, at, width]) => {
+    fc.tuple(
+      fc.integer({ min: 1, max: 5 }), fc.nat(), fc.nat({ max: 20 }),
+    ).map(([n, at, width]) => {
       const limit = 10 ** n
       const first = at % limit
       const last = Math.min(limit - 1, first + (width % 3 === 0 ? 0 : width))

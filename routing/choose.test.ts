@@ -25,7 +25,9 @@ for (const { name, pan, ready, from, want } of CASES) {
   t.test(name, async (t) => {
     const choice = choose(ROUTES, pan, (link) => (ready as string[]).includes(link), from)
     const text =
-      choice.to === 'link' ? `${choice.link} ${choice.attempt}` : choice.to === 'on_us' ? 'on_us' : choice.reason
+      choice.to === 'link'
+        ? `${choice.link} ${choice.attempt}`
+        : choice.to === 'on_us' ? 'on_us' : choice.reason
     t.equal(text, want)
   })
 }

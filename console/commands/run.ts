@@ -1,8 +1,9 @@
 /**
- * `switchyard run`: the switch alone, in this process. `switchyard start` runs it as a child beside everything else.
+ * `switchyard run`: the switch alone, in this process. `switchyard start` runs it as a child beside
+ * everything else.
  *
- * With an IPC channel it reports `{type: 'ready'}` and ends when its parent ends. SIGTERM and SIGINT drain; a second one
- * ends at once.
+ * With an IPC channel it reports `{type: 'ready'}` and ends when its parent ends. SIGTERM and
+ * SIGINT drain; a second one ends at once.
  */
 
 import type { Command } from 'commander'

@@ -53,7 +53,7 @@ const NETWORK_ANSWER_MS = 5_000
 const KEY_ATTEMPTS_MAX = 5
 const SIGN_OFF_MS = 100 // for our sign-off to leave; its answer is not needed
 const REDIAL_MS_MIN = 500
-const REDIAL_MS_MAX = 15_000
+const REDIAL_MS_MAX = 2_000
 const IDLE_FRAME = Uint8Array.of(0x30, 0x30, 0x30, 0x30)
 
 export class CupsSimulator {

@@ -158,6 +158,10 @@ export class MemoryJournal implements Journal {
     const settled = await this.#writing(() => {
       const open = [...this.#store.openIntents]
       for (const row of open) settleAfterRestart(this.#store, row, Math.floor(nowMs))
+      for (const rows of this.#store.queued.values()) {
+        const now = Math.floor(nowMs)
+        for (const row of rows) row.nextAttemptAtMs = Math.min(row.nextAttemptAtMs, now)
+      }
       this.#store.commits++
       return open.length
     })

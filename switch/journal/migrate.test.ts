@@ -33,7 +33,8 @@ t.test('all are applied once, and a second run does nothing', async (t) => {
   const url = await server.newDatabase()
   t.same(await migrate(url), NAMES)
   t.same(await migrate(url), [])
-  const applied = await sql<{ name: string }>(url, 'SELECT name FROM schema_migration ORDER BY version')
+  const query = 'SELECT name FROM schema_migration ORDER BY version'
+  const applied = await sql<{ name: string }>(url, query)
   t.same(applied.map((row) => row.name), NAMES)
 })
 

@@ -218,6 +218,8 @@ export function recoverQuery(nowMs: number): QueryConfig {
         SELECT destination, 'reversal', 'restart', id, pan_token, $1, $1 FROM open
         WHERE kind <> 'balance' -- an inquiry moved nothing
         ON CONFLICT (txn_id) WHERE kind = 'reversal' DO NOTHING
+      ), due AS ( -- also where the clock was set back meanwhile
+        UPDATE saf SET next_attempt_at_ms = $1 WHERE state = 'queued' AND next_attempt_at_ms > $1
       )
       SELECT count(*)::int AS settled FROM settled`,
     values: [nowMs],

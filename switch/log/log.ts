@@ -118,7 +118,7 @@ export class Log {
     this.#pino.info({ event: 'connection.opened', link, connection, remote })
   }
 
-  /** A connection ended; `cause` is a closed word, e.g. peer_closed or frame_length_out_of_range. */
+  /** A connection ended; `cause` is a closed word, e.g. peer_closed. */
   connectionClosed(link: string, connection: number, remote: string, cause: string): void {
     this.#pino.info({ event: 'connection.closed', link, connection, remote, cause })
   }

@@ -120,7 +120,7 @@ function settlementDate(txn: Txn): string {
   return theirs || txn.answer.settlementDate || txn.businessDate.slice(5).replace('-', '')
 }
 
-/** DE95: what stays of a partly reversed amount, then zeros (42 digits); none for a full reversal. */
+/** DE95: what stays of a partly reversed amount, then zeros (42 digits). */
 function replacementAmounts(txn: Txn): string | null {
   if (txn.remainingMinor === null) return null
   return amountText(txn.remainingMinor).padEnd(42, '0')
@@ -171,7 +171,9 @@ type ReversalCause = 'late' | 'cancelled' | 'partial' | 'error'
 /** DE39 of a 1987 reversal request; mastercard.md section 7. */
 const REVERSAL_CODE = { late: '68', cancelled: '17', partial: '32', error: '06' } as const
 /** DE25 of a 1993 reversal; iso8583.md section 6. */
-const REVERSAL_REASON_93 = { late: '4021', cancelled: '4000', partial: '4004', error: '4001' } as const
+const REVERSAL_REASON_93 = {
+  late: '4021', cancelled: '4000', partial: '4004', error: '4001',
+} as const
 
 /** Why a stored transaction is undone, as far as its answer tells. */
 function reversalCause(txn: Txn): ReversalCause {

@@ -122,7 +122,8 @@ function keyPart(text: string): KeyPart {
 
 /** A canonical item as it stands in the message, blanks included. */
 function itemText(part: KeyPart, view: View): string {
-  return part.to === Infinity ? view.text(part.field) : view.text(part.field).slice(part.from, part.to)
+  const text = view.text(part.field)
+  return part.to === Infinity ? text : text.slice(part.from, part.to)
 }
 
 function partText(part: KeyPart, view: View): string {

@@ -58,6 +58,7 @@ export class SafDrain {
   #timer: Timer | null = null
   #looking = false
   #again = false
+  #aheadMs = Number.NEGATIVE_INFINITY // of the wall clock before the monotonic one, at most
 
   constructor(link: Link, builder: MessageBuilder, context: Context, settings: SafSettings) {
     this.#link = link
@@ -98,7 +99,7 @@ export class SafDrain {
     const room = this.#settings.window - this.#sending.size
     if (room <= 0) return
     const name = this.#link.settings.name
-    const rows = await this.#context.journal.dueSaf(name, this.#context.clock.wallMs(), room)
+    const rows = await this.#context.journal.dueSaf(name, this.#nowMs(), room)
     crashPoint('saf.after_due_read')
     for (const row of rows) {
       if (this.#sending.has(row.id)) continue
@@ -110,7 +111,7 @@ export class SafDrain {
   }
 
   async #send(row: SafRow): Promise<void> {
-    const { journal, clock } = this.#context
+    const { journal } = this.#context
     const rule = this.#builder.meaning.reversal
     const hindrance = this.#hindrance(row, rule)
     if (!rule || hindrance !== '') {
@@ -120,7 +121,7 @@ export class SafDrain {
     const prepared = await this.#prepare(row, rule)
     if (!prepared) return this.#told(row, 'not_sent', '') // looked at again with the next poll
     const backOff = this.#settings.retryFirstMs * 2 ** Math.min(row.attempts, 20)
-    const next = clock.wallMs() + Math.min(backOff, this.#settings.retryMaxMs)
+    const next = this.#nowMs() + Math.min(backOff, this.#settings.retryMaxMs)
     crashPoint('saf.before_attempt')
     await journal.safAttempt(row.id, prepared.stan, prepared.at, next)
     crashPoint('saf.after_attempt')
@@ -140,6 +141,16 @@ export class SafDrain {
     await journal.safPark(row.id, code, 'the network refused it')
     crashPoint('saf.after_park')
     this.#told(row, 'parked', code)
+  }
+
+  /**
+   * The wall clock, but for steps back: attempts are due at wall-clock instants, and a clock that
+   * is set back an hour must not keep a reversal waiting that long (reliability.md R11).
+   */
+  #nowMs(): number {
+    const { clock } = this.#context
+    this.#aheadMs = Math.max(this.#aheadMs, clock.wallMs() - clock.monotonicMs())
+    return this.#aheadMs + clock.monotonicMs()
   }
 
   /** Why this row cannot go to its network at all; a person must look at it then. */

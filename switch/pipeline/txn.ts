@@ -103,7 +103,7 @@ export class Txn {
   // The result.
   answer: StoredAnswer = NO_ANSWER
   answerIcc: Uint8Array | null = null
-  /** Name of the key under which the request's MAC was right; the answer is signed with the same. */
+  /** Name of the key under which the request's MAC was right; it signs the answer too. */
   macKey = ''
   answerKeys: Uint8Array | null = null // working keys for a terminal's sign-on
   replayed = false

@@ -153,7 +153,9 @@ export class CrashWorld {
   async #linksUp(over: () => boolean): Promise<void> {
     while (!over()) {
       const text = await this.world.readyText()
-      if (text.includes('visa ready') && text.includes('cups ready')) return
+      const ours = text.includes('visa ready') && text.includes('cups ready')
+      const theirs = ours ? await this.world.askCups({ do: 'status' }) : {}
+      if (theirs['ownLineReady'] === true) return // the line on which other banks' terminals come
       await wait(systemClock, LOOK_MS)
     }
   }

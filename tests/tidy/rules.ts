@@ -285,7 +285,9 @@ function wide(file: SourceFile): Found {
     const text = line.trim()
     // Rows: an object, an array, a call of a row maker, a string or a key with a whole record.
     const isRow = /^(\{|\[|['"`]|\|)/.test(text) || /^[\w'"-]+: (\{|\[|['"`]).*[,}\]]$/.test(text)
-    const isTestName = /^(await )?t\.(test|ok|equal|same|match|throws|rejects)\(/.test(text)
+    const isTestName =
+      /^(await )?t\.(test|ok|equal|same|match|throws|rejects)\(/.test(text) ||
+      (file.path.endsWith('.test.ts') && /^check\('.*=> \{$/.test(text))
     const hasAddress = /https?:\/\/\S{40}/.test(text)
     if (!isRow && !isTestName && !hasAddress) found.push([i + 1, `${line.length} columns`])
   })

@@ -177,7 +177,7 @@ async function takeAnswer(
   txn.answerIcc = reader && view.has(55) ? iccOf(view, 55, reader.iccForm) : null
   if (txn.answerIcc) txn.answer.iccHex = Buffer.from(txn.answerIcc).toString('hex').toUpperCase()
   if (isApproved(reason)) return conclude(txn, context, 'approved', reason, null)
-  // A code that may mean that money moved is no decline: it is undone like an answer that never came.
+  // A code that may mean that money moved is no decline: it is undone like a missing answer.
   const uncertain =
     reason === 'unmapped_decline' ||
     reason === 'partial_approval' ||
