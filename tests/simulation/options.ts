@@ -132,7 +132,7 @@ function faultOf(chance: Chance, lengthMs: number): PlannedFault {
     atMs: 2_000 + chance.below(Math.max(1, Math.floor(lengthMs))),
     forMs: chance.pick([200, 1_000, 4_000, 9_000, 30_000]) + chance.below(1_000),
     scheme: chance.pick(['visa', 'cups'] as const),
-    size: chance.pick([HOUR_MS, -100, -5_000, -60_000, 60_000]),
+    size: chance.pick([HOUR_MS, -HOUR_MS, -100, -5_000, 60_000]),
     choice: chance.below(1_000),
   }
 }
