@@ -10,6 +10,7 @@ import { maskByClass, maskCardNumbers } from '../../switch/codec/mask.ts'
 import type { FieldSpec } from '../../switch/codec/spec.ts'
 import type { View } from '../../switch/codec/view.ts'
 import { tlvRecord } from './mask-chip.ts'
+import { visaSubfields } from './visa-subfields.ts'
 
 /** Named parts of a field, null when it has none or they may not be shown. */
 export function parsedField(view: View, field: number, showSensitive: boolean): unknown {
@@ -30,9 +31,22 @@ export function parsedField(view: View, field: number, showSensitive: boolean): 
       return usage(view.text(field), showSensitive)
     case 'mastercard-elements':
       return elements(view.text(field))
+    case 'visa-bitmap-8':
+      return subfields(visaSubfields(field, view.bytes(field), 8), showSensitive)
+    case 'visa-bitmap-3':
+      return subfields(visaSubfields(field, view.bytes(field), 3), showSensitive)
     default:
       return null
   }
+}
+
+function subfields(
+  record: Readonly<Record<string, string>> | null, showSensitive: boolean,
+): unknown {
+  if (record === null || showSensitive) return record
+  return Object.fromEntries(Object.entries(record).map(([number, text]) => {
+    return [number, maskCardNumbers(text)]
+  }))
 }
 
 /** Readable text beside `hex:` where the bytes are Chinese characters (GBK, GB 18030). */
