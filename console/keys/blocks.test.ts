@@ -3,6 +3,9 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { tdesCipher } from '../../hsm/algorithms/software-ciphers.ts'
+import { TokenSession } from '../../hsm/pkcs11/session.ts'
+import { TokenKeys } from '../../hsm/pkcs11/token-keys.ts'
+import { sql } from '../../switch/journal/database-for-tests.ts'
 import { both, bothDo, C1, C2, component, kcvOf, Office, SUM, TWO } from './office-for-tests.ts'
 
 const office = await Office.open(true)
@@ -110,3 +113,38 @@ t.test('a key made for a peer comes out as its cryptogram under the KEK', async 
   t.match(run.screen, `check value ${kcvOf(Buffer.from(clear).toString('hex'))}`)
 })
 
+
+t.test('a key of the peer comes in under the KEK; a wrong check value keeps nothing', async (t) => {
+  const clear = '89E88CF7931444F334BD7547FC3F380C'
+  const kek = tdesCipher(Buffer.from(SUM, 'hex'))
+  const file = join(office.home, 'pik.txt')
+  const wrapped = kek.encryptEcb(Buffer.from(clear, 'hex'))
+  writeFileSync(file, `${Buffer.from(wrapped).toString('hex')}\n`)
+  const words = ['keys', 'exchange', 'cups.pik', '--usage', 'pin', '--kek', 'cups.zmk']
+  const wrong = office.terminal(...words, '--received', file, '--kcv', 'ABCDEF', ...TWO)
+  await both(wrong)
+  t.equal(await wrong.end(), 1)
+  t.match(wrong.screen, 'the check value is not that of the key')
+  t.notMatch(office.plain('keys', 'list').out, 'cups.pik')
+  const right = office.terminal(...words, '--received', file, '--kcv', kcvOf(clear), ...TWO)
+  t.match(await bothDo(right), `check value ${kcvOf(clear)}`)
+  t.equal(office.plain('keys', 'verify', 'cups.pik').code, 0)
+  t.equal(office.plain('audit', 'verify').code, 0)
+})
+
+t.test('the running switch opens what officers stored, for its purpose and under its name only', async (t) => {
+  const text = `SELECT block FROM key_block WHERE name = 'cups.pik'`
+  const [row] = await sql<{ block: string }>(office.database.url, text)
+  const session = TokenSession.open(office.bank)
+  const keys = new TokenKeys(session, {
+    ...{ kbpk: 'demo.kbpk', vault: 'demo.vault', clearPinAllowed: false, ibm3624: {} },
+    ...{ deriveInToken: true, deriveBlockKeysInToken: true, translateInToken: false },
+  })
+  const ref = { name: 'cups.pik', block: row?.block ?? '' }
+  const zeros = keys.open(ref, 'pin', 'encrypt').pair.encryptEcb(new Uint8Array(8))
+  const want = kcvOf('89E88CF7931444F334BD7547FC3F380C')
+  t.equal(Buffer.from(zeros.subarray(0, 3)).toString('hex').toUpperCase(), want)
+  t.throws(() => keys.open(ref, 'mac', 'generate'), { message: 'key_usage' })
+  t.throws(() => keys.open({ ...ref, name: 'visa.pik' }, 'pin', 'encrypt'), { message: 'key_usage' })
+  session.close()
+})
