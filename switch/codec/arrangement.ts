@@ -8,13 +8,13 @@
  *     | DE3 | DE4 | .. DE32 .. | DE33                  | DE37 | DE41 | DE42
  *     '------ segment 0 ------''------ segment 1 -----''------ segment 2 ...
  *
- * A segment is any number of fixed fields and then one variable field, whose end is the base of the
- * next. What stands after the last variable field is the tail. A position is a segment and an offset
- * in it.
+ * A segment is any number of fixed fields and then one variable field, whose end is the base of
+ * the next. What stands after the last variable field is the tail. A position is a segment and an
+ * offset in it.
  *
  * A dialect keeps up to ARRANGEMENT_SLOTS arrangements, those of bitmaps seen twice, so that a
- * sender of random bitmaps costs time but no memory. Kept arrangements never change: a View may hold
- * one for as long as it lives.
+ * sender of random bitmaps costs time but no memory. Kept arrangements never change: a View may
+ * hold one for as long as it lives.
  */
 import { ARRANGEMENT_SLOTS, CHECK, FIELD_MAX, FORM, PREFIX, RUN, UNIT } from './dialect.ts'
 import type { Dialect } from './dialect.ts'
@@ -33,7 +33,7 @@ export const STEP = {
   prefixBytesAt: 23, // 3 bits
   textKindAt: 26, // 3 bits: TEXT of dialect.ts
 } as const
-/** Columns of Arrangement.segments: bytes before the variable field, then LENGTH, minimum, field. */
+/** Columns of Arrangement.segments: bytes before the variable field, LENGTH, minimum, field. */
 export const SEGMENT = { columns: 4, fixedBytes: 0, length: 1, countMin: 2, field: 3 } as const
 /** Columns of Arrangement.runs: RUN of dialect.ts, then where it starts and ends. */
 export const RUNS = {
@@ -130,7 +130,7 @@ export function keptArrangement(dialect: Dialect, bits: Int32Array): Arrangement
     kept.word5 === bits[5] ? kept : null
 }
 
-/** Fills `own` for the fields in `bits`, and has the dialect keep a copy when it saw them before. */
+/** Fills `own` for the fields in `bits`; the dialect keeps a copy when it saw them before. */
 export function newArrangement(
   dialect: Dialect, bits: Int32Array, own: Arrangement,
 ): Arrangement {

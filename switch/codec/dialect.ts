@@ -49,7 +49,7 @@ export const CHECK = {
  * is their hexadecimal, or that without a pad; or it is made by itself.
  */
 export const TEXT = { other: 0, digits: 1, plain: 2, hex: 3, packed: 4 } as const
-/** Neighbours of one run are checked for digits in one go, length prefixes between them included. */
+/** Neighbours of one run are checked for digits in one go, with the length prefixes between. */
 export const RUN = { none: 0, ascii: 1, ebcdic: 2, bcd: 3 } as const
 
 export const PREFIX = { none: 0, ascii: 1, ebcdic: 2, bcd: 3, binary: 4 } as const

@@ -48,7 +48,7 @@ export interface Encoded {
 }
 
 const LETTER_H = 0x68
-/** What Buffer.write() calls for 'hex'; Node has it on every Buffer, its declarations leave it out. */
+/** What Buffer.write() calls for 'hex'; every Buffer has it, its declarations leave it out. */
 const { hexWrite } = Buffer.prototype as unknown as {
   hexWrite(this: Buffer, text: string, start: number, bytes: number): number
 }
@@ -281,7 +281,8 @@ function encodeHex(
   out.at = start + bytesOf(form, count)
   if (form === FORM_CHARACTERS && digits > LOOP_DIGITS_MAX) {
     // Stops at the first character that is no hexadecimal.
-    return hexWrite.call(target, offset === 0 ? text : text.slice(offset), start, count) === count ||
+    const written = hexWrite.call(target, offset === 0 ? text : text.slice(offset), start, count)
+    return written === count ||
       fail(out, 'not_hex')
   }
   const check = dialect.check[field]!

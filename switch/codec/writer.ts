@@ -114,7 +114,8 @@ export class MessageWriter {
   }
 
   /**
-   * Starts from a received message of the same dialect; neither view nor frame may change before finish().
+   * Starts from a received message of the same dialect; neither view nor frame may change before
+   * finish().
    */
   beginFrom(view: View): void {
     this.#restart()
