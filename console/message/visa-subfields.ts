@@ -2,8 +2,8 @@
  * The sub-fields of VisaNet fields that begin with a bitmap (62, 63, 126), for the `parsed` key of
  * a record. Called by parsed.ts only; what does not come out even has no parsed form.
  *
- * Numbers, codings and lengths as most public implementations have them; 62.1, 62.2, 63.1, 63.3 and
- * 63.6 are confirmed on public samples. A sub-field that a sender makes of another length leaves the
+ * Numbers, codings and lengths as most public implementations have them; 62.1, 62.2, 63.1, 63.3,
+ * 63.6 are seen in public samples. A sub-field that a sender makes of another length leaves the
  * whole field uneven, and it is then shown as one value.
  */
 import { EBCDIC_TO_ASCII } from '../../switch/codec/codings/tables.ts'
