@@ -212,7 +212,7 @@ export class Pipeline implements LinkHandlers {
     const { clock, journal, observer } = this.#context
     const link = txn.link.settings.name
     observer.undelivered(link, txn.id)
-    if (!txn.panToken || txn.replayed || txn.silent) return
+    if (!txn.journaled) return
     const event = { atMs: clock.wallMs(), what: 'answer.undelivered', detail: link }
     journal.note(txn.id, [event]).catch((error: unknown) => observer.failed('journal.note', error))
   }

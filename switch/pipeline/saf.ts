@@ -176,6 +176,11 @@ export class SafDrain {
     })
   }
 
+  /** Whether the link would take one more now: what cannot leave is no attempt. */
+  #hasRoom(): boolean {
+    return this.#link.ready() && this.#link.pendingCount() < this.#link.settings.pendingMax
+  }
+
   #stan(numbers: Context['numbers']): string | null {
     return numbers.take(`stan.${this.#link.settings.name}`)
   }
@@ -185,7 +190,7 @@ export class SafDrain {
     const { hsm, numbers, calendar } = this.#context
     const { meaning } = this.#builder
     const stan = row.reversalStan || (rule.reuse_stan ? row.sentStan : this.#stan(numbers))
-    if (stan === null || !this.#link.ready()) return null
+    if (stan === null || !this.#hasRoom()) return null
     const at = row.reversalTransmissionAt || calendar.transmission(meaning.transmission_time)
     const txn = this.#reversalOf(row, stan, at)
     if (!txn) return null

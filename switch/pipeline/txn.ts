@@ -107,6 +107,8 @@ export class Txn {
   macKey = ''
   answerKeys: Uint8Array | null = null // working keys for a terminal's sign-on
   replayed = false
+  /** A row of this transaction is in the journal. */
+  journaled = false
   /** The database may or may not hold an approval: neither yes nor no may be said. */
   silent = false
 

@@ -45,6 +45,7 @@ export async function authorize(txn: Txn, context: Context): Promise<Next> {
       txn.answer = result.answer
       return 'next'
     case 'new': {
+      txn.journaled = true
       const reason = result.answer.reason
       if (!isReason(reason)) return refuse(txn, 'malfunction')
       txn.answer = result.answer

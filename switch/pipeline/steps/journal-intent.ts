@@ -48,6 +48,7 @@ export async function journalIntent(txn: Txn, context: Context): Promise<Next> {
   })
   crashPoint('intent.after_commit')
   if (result.occurrence === 'new') {
+    txn.journaled = true
     txn.note(context.clock.wallMs(), 'intent.committed', txn.route)
     return 'next'
   }

@@ -24,6 +24,7 @@ export async function reverseOriginal(txn: Txn, context: Context): Promise<Next>
   txn.note(context.clock.wallMs(), 'reversal.recorded', result.outcome)
   if (result.occurrence === 'conflict') return refuse(txn, 'duplicate_conflict')
   txn.replayed = result.occurrence === 'replay'
+  txn.journaled = result.occurrence === 'new'
   const { observer } = context
   if (result.outcome === 'mismatch') {
     observer.reversalMismatched(txn.link.settings.name, txn.id)
