@@ -1,9 +1,10 @@
 /**
- * kill -9 of the switch at every named point, at instants by chance, and of its database: afterwards three books agree.
+ * kill -9 of the switch at every named point, at instants by chance, and of its database:
+ * afterwards three books agree.
  *
- * The switch is the real process, started by the usual command; PostgreSQL, token and sockets are real. Terminals and
- * schemes survive and do what theirs do: reverse what they did not hear of. reliability.md T2, R2. A longer run:
- * `node tests/crash/soak.ts --kills N --seed S`.
+ * The switch is the real process, started by the usual command; PostgreSQL, token and sockets are
+ * real. Terminals and schemes survive and do what theirs do: reverse what they did not hear of.
+ * reliability.md T2, R2. A longer run: `node tests/crash/soak.ts --kills N --seed S`.
  */
 
 import { readFileSync } from 'node:fs'
@@ -36,7 +37,8 @@ t.test('crash points are many, well named and each in one place', async (t) => {
 
 t.test('docs/reliability.md names every crash point, and no other', async (t) => {
   const page = readFileSync(new URL('../docs/reliability.md', import.meta.url), 'utf8')
-  const listed = [...page.matchAll(/`([a-z_]+\.(?:before|after)_[a-z_]+)`/g)].map((match) => match[1])
+  const found = page.matchAll(/`([a-z_]+\.(?:before|after)_[a-z_]+)`/g)
+  const listed = [...found].map((match) => match[1])
   t.same(listed.sort(), points.toSorted())
 })
 

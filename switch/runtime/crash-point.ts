@@ -1,9 +1,11 @@
 /**
- * Instants at which a test may kill this process: `kill -9` by its own hand, at a named place of the code.
+ * Instants at which a test may kill this process: `kill -9` by its own hand, at a named place of
+ * the code.
  *
- * Called at the places that matter for money in switch/; armed once by console/commands/run.ts from SWITCHYARD_CRASH_AT, in
- * the demonstration only. Not armed, a call is one comparison. It must never do anything but count and kill: what the
- * process would have written next is what the test is about. tests/crash/ drives it; docs/reliability.md lists the points.
+ * Called at the places that matter for money in switch/; armed once by console/commands/run.ts from
+ * SWITCHYARD_CRASH_AT, in the demonstration only. Not armed, a call is one comparison. It must
+ * never do anything but count and kill: what the process would have written next is what the test
+ * is about. tests/crash/ drives it; docs/reliability.md lists the points.
  */
 
 import { writeSync } from 'node:fs'

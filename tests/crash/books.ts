@@ -1,8 +1,10 @@
 /**
- * Three books compared: what the terminals believe, what Visa and CUPS have entered, and the ledger, by SQL.
+ * Three books compared: what the terminals believe, what Visa and CUPS have entered, and the
+ * ledger, by SQL.
  *
- * Called when everything has settled: no till has an open item, no intent is left, store-and-forward is empty. The books are
- * cumulative, so one comparison covers every kill since the first. It must never look at how the switch came to its state.
+ * Called when everything has settled: no till has an open item, no intent is left,
+ * store-and-forward is empty. The books are cumulative, so one comparison covers every kill since
+ * the first. It must never look at how the switch came to its state.
  */
 
 import { readFileSync } from 'node:fs'
@@ -110,7 +112,9 @@ function terminalsAgainst(rows: readonly Row[], items: readonly Item[]): string[
     if (item.belief === 'unknown') found.push(`${at}: its terminal never learned what became of it`)
     if (item.belief === 'approved') {
       approved.add(key)
-      if (row?.state !== 'approved') found.push(`${at}: approved at the terminal, ${row?.state ?? 'absent'} here`)
+      if (row?.state !== 'approved') {
+        found.push(`${at}: approved at the terminal, ${row?.state ?? 'absent'} here`)
+      }
       else if (Number(row.amount_minor) !== item.amountMinor) found.push(`${at}: amounts differ`)
     } else if (row?.state === 'approved') {
       found.push(`${at}: ${item.belief} at the terminal, approved here (${row.id})`)
@@ -134,7 +138,10 @@ function keyOfRow(row: Row): string {
   return `${row.source_link} ${row.terminal_id} ${number}`
 }
 
-/** Entry by entry: what a scheme has approved and not reversed is approved here, and the other way round. */
+/**
+ * Entry by entry: what a scheme has approved and not reversed is approved here, and the other way
+ * round.
+ */
 function schemeAgainst(rows: readonly Row[], name: 'visa' | 'cups', path: string): string[] {
   const standing = new Map<string, BookLine>()
   for (const line of bookOf(path)) {
@@ -149,9 +156,13 @@ function schemeAgainst(rows: readonly Row[], name: 'visa' | 'cups', path: string
     const line = theirs.get(number)
     theirs.delete(number)
     if (line === undefined) found.push(`${name} ${number}: approved here, not standing at ${name}`)
-    else if (line.amount_minor !== Number(row.amount_minor)) found.push(`${name} ${number}: amounts differ`)
+    else if (line.amount_minor !== Number(row.amount_minor)) {
+      found.push(`${name} ${number}: amounts differ`)
+    }
   }
-  for (const number of theirs.keys()) found.push(`${name} ${number}: stands at ${name}, not approved here`)
+  for (const number of theirs.keys()) {
+    found.push(`${name} ${number}: stands at ${name}, not approved here`)
+  }
   return found
 }
 

@@ -1,8 +1,9 @@
 /**
  * Kills the switch, starts it again, lets everything settle, and compares the books.
  *
- * Used by crash.test.ts and soak.ts. One world: real database, token and sockets, the switch as a process started by the
- * usual command. Terminals and schemes live in this process and survive every kill.
+ * Used by crash.test.ts and soak.ts. One world: real database, token and sockets, the switch as a
+ * process started by the usual command. Terminals and schemes live in this process and survive
+ * every kill.
  */
 
 import { existsSync, readFileSync } from 'node:fs'
@@ -54,7 +55,9 @@ export class CrashWorld {
   #pid = 0
   #logStart = 0
 
-  private constructor(world: World, sql: pg.Pool, floor: Floor, random: Random, stop: () => Promise<void>) {
+  private constructor(
+    world: World, sql: pg.Pool, floor: Floor, random: Random, stop: () => Promise<void>,
+  ) {
     this.world = world
     this.sql = sql
     this.floor = floor
@@ -90,7 +93,8 @@ export class CrashWorld {
 
   /** Starts the switch; false when it died on the way. */
   async start(crashAt = ''): Promise<boolean> {
-    const environment: Record<string, string> = crashAt === '' ? {} : { SWITCHYARD_CRASH_AT: crashAt }
+    const environment: Record<string, string> =
+      crashAt === '' ? {} : { SWITCHYARD_CRASH_AT: crashAt }
     this.#logStart = this.log().length
     try {
       await this.world.startSwitch(environment)
@@ -142,7 +146,8 @@ export class CrashWorld {
       if (left !== '') await wait(systemClock, LOOK_MS)
     }
     if (!this.alive()) return null
-    const paths = { visa: bookPath(this.world.home, 'visa'), cups: bookPath(this.world.home, 'cups') }
+    const { home } = this.world
+    const paths = { visa: bookPath(home, 'visa'), cups: bookPath(home, 'cups') }
     const found = await disagreements(this.sql, this.floor.items, paths)
     this.compared++
     if (left !== '') found.unshift(`did not settle in ${SETTLE_MS_MAX} ms: ${left}`)
@@ -179,13 +184,17 @@ export class CrashWorld {
   }
 }
 
-/** The CUPS simulator with its own line into the switch, whose terminals give up as soon as ours. */
+/**
+ * The CUPS simulator with its own line into the switch, whose terminals give up as soon as ours.
+ */
 async function startCups(
   world: World,
 ): Promise<{ acquirer: CupsAcquirer; stop: () => Promise<void> }> {
   const { token, clock, random, log, config, home } = world.outside
   const link = config.links.find((one) => one.name === 'cups')
-  if (link?.role !== 'scheme' || !link.connect) throw new Error('the configuration has no CUPS link')
+  if (link?.role !== 'scheme' || !link.connect) {
+    throw new Error('the configuration has no CUPS link')
+  }
   const secret = bookSecret(token.cipher(KEY_LABEL.cupsExchange))
   const file = new BookFile(bookPath(home, 'cups'), 'cups', secret, clock)
   const book = new IssuerBook(file)
@@ -196,7 +205,9 @@ async function startCups(
     ownId: link.peer_institution, memberId,
   })
   const answerTimeoutMs = ACQUIRER_WAIT_MS
-  const acquirer = new CupsAcquirer({ simulator, token, clock, random, book, memberId, answerTimeoutMs })
+  const acquirer = new CupsAcquirer({
+    simulator, token, clock, random, book, memberId, answerTimeoutMs,
+  })
   const port = await simulator.start()
   const desk = new ControlDesk({
     name: 'cups', book, rules, acquirer,

@@ -1,8 +1,10 @@
 /**
- * The shop floor of the crash tests: terminals that go on selling while the switch dies, and what each of them believes.
+ * The shop floor of the crash tests: terminals that go on selling while the switch dies, and what
+ * each of them believes.
  *
- * A till is one terminal with one request at a time. What it did not hear of it reverses or repeats before anything else, as
- * POS and ATM do. Another bank's terminals behind CUPS do the same with our cards. Everything by chance comes from a seed.
+ * A till is one terminal with one request at a time. What it did not hear of it reverses or repeats
+ * before anything else, as POS and ATM do. Another bank's terminals behind CUPS do the same with
+ * our cards. Everything by chance comes from a seed.
  */
 
 import { cardNamed } from '../../simulators/cards.ts'
@@ -34,7 +36,8 @@ export interface Item {
 
 /** Amounts in minor units that the schemes' fault rules look at; ordinary amounts are below. */
 const SPECIAL: Partial<Record<Act, number>> = {
-  silent: 60_000, late: 61_000, drop: 62_000, park: 63_000, bad_mac: 64_000, deaf: 65_000, delay: 67_000, decline: 68_000,
+  silent: 60_000, late: 61_000, drop: 62_000, park: 63_000, bad_mac: 64_000, deaf: 65_000,
+  delay: 67_000, decline: 68_000,
 }
 
 /** Fault rules of both schemes for these amounts; the switch waits 500 ms for an answer. */
@@ -75,7 +78,10 @@ export abstract class Till {
     this.random = random
   }
 
-  /** One operation: what is open first, then the act; null begins nothing new. Never rejects because the switch is away. */
+  /**
+   * One operation: what is open first, then the act; null begins nothing new. Never rejects because
+   * the switch is away.
+   */
   abstract step(act: Act | null, done: () => boolean): Promise<void>
   abstract close(): void
 
@@ -90,7 +96,8 @@ export abstract class Till {
 
   protected amountFor(act: Act): number {
     const special = SPECIAL[act]
-    return special === undefined ? 100 + this.random.below(5_000) : special + this.random.below(1_000)
+    if (special === undefined) return 100 + this.random.below(5_000)
+    return special + this.random.below(1_000)
   }
 }
 
@@ -218,7 +225,8 @@ export class TerminalTill extends Till {
   async #undo(item: Item): Promise<void> {
     const terminal = this.#terminal
     this.#reversing = true
-    const result = 'sale' in terminal ? await terminal.reversal('timeout') : await terminal.reversal('68')
+    const result =
+      'sale' in terminal ? await terminal.reversal('timeout') : await terminal.reversal('68')
     if (result.code === 'A0') this.keysKnown = false
     if (result.code !== '00' || result.macRight !== true) return
     item.belief = 'reversed'
@@ -238,7 +246,10 @@ export class IncomingTill extends Till {
     this.#acquirer = acquirer
   }
 
-  /** Its network tells it nothing of a dead line: what is in hand ends with its own time-out, meanwhile others go on. */
+  /**
+   * Its network tells it nothing of a dead line: what is in hand ends with its own time-out,
+   * meanwhile others go on.
+   */
   async step(act: Act | null, done: () => boolean): Promise<void> {
     this.#inHand ??= this.#work(act).finally(() => {
       this.#inHand = null
@@ -281,7 +292,8 @@ export class IncomingTill extends Till {
       belief: !right ? 'unknown' : result.code === '00' ? 'approved' : 'declined',
     }
     this.items.push(item)
-    const undo = item.belief === 'unknown' || (item.belief === 'approved' && this.random.below(5) === 0)
+    const { belief } = item
+    const undo = belief === 'unknown' || (belief === 'approved' && this.random.below(5) === 0)
     if (!undo) return
     item.belief = 'unknown'
     this.open = item

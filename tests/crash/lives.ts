@@ -1,7 +1,9 @@
 /**
- * Lives of the switch that end in a kill: at a named point, at an instant by chance, or after its database was killed.
+ * Lives of the switch that end in a kill: at a named point, at an instant by chance, or after its
+ * database was killed.
  *
- * Used by crash.test.ts and soak.ts. Each begins by starting the switch and settling what the kill before left behind.
+ * Used by crash.test.ts and soak.ts. Each begins by starting the switch and settling what the kill
+ * before left behind.
  */
 
 import { readFileSync } from 'node:fs'
@@ -79,7 +81,8 @@ export async function killDatabase(crash: CrashWorld): Promise<number> {
 }
 
 /**
- * Stops PostgreSQL, its whole process group, for so long under load, and lets it go on: outcomes stay unknown for a while.
+ * Stops PostgreSQL, its whole process group, for so long under load, and lets it go on: outcomes
+ * stay unknown for a while.
  *
  * @returns milliseconds from when it goes on until a terminal was approved again
  */

@@ -1,7 +1,8 @@
 /**
  * The crash points as they stand in the source, and what must go on for each to be reached.
  *
- * Used by crash.test.ts and soak.ts. The list is read from the source, so that a new point is tested without being listed.
+ * Used by crash.test.ts and soak.ts. The list is read from the source, so that a new point is
+ * tested without being listed.
  */
 
 import { readdirSync, readFileSync } from 'node:fs'

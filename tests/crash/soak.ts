@@ -2,9 +2,10 @@
  * A long run of kills, with progress:
  * `node tests/crash/soak.ts --kills N --seed S [--database N] [--hangs N] [--only BEGINNING]`.
  *
- * Kills at points (each point in turn, at the first to fifth time it is reached) and at instants by chance, one by one, and the
- * database now and then. Ends with exit code 1 at the first disagreement and prints the seed and the kills since the books
- * last agreed; the data directory then stays for inspection.
+ * Kills at points (each point in turn, at the first to fifth time it is reached) and at instants by
+ * chance, one by one, and the database now and then. Ends with exit code 1 at the first
+ * disagreement and prints the seed and the kills since the books last agreed; the data directory
+ * then stays for inspection.
  */
 
 import { parseArgs } from 'node:util'
@@ -13,7 +14,10 @@ import { CrashWorld } from './driver.ts'
 import { dieAt, dieByChance, hangDatabase, killDatabase } from './lives.ts'
 import { pointsInSource } from './points.ts'
 
-/** The supervisor of the embedded database forgives its death after a minute; more would be its limit, not ours. */
+/**
+ * The supervisor of the embedded database forgives its death after a minute; more would be its
+ * limit, not ours.
+ */
 const DATABASE_REST_MS = 61_000
 const NTH_MAX = 5
 /** Points that only a start or a stop passes, once or twice. */
@@ -59,15 +63,18 @@ for (let kill = 0; kill < kills; kill++) {
   if (byPoint && life.ending === 'killed') reached.set(point, (reached.get(point) ?? 0) + 1)
   if (life.found !== null && life.found.length > 0) await stopAt(life.found)
   if (byPoint && life.ending === 'alive') say(`${point}:${nth} was not reached`)
-  if ((kill + 1) % 10 === 0) say(`${kill + 1} of ${kills} kills, ${crash.floor.items.length} transactions`)
+  const { length } = crash.floor.items
+  if ((kill + 1) % 10 === 0) say(`${kill + 1} of ${kills} kills, ${length} transactions`)
 }
 await crash.start()
 for (let kill = 0; kill < databaseKills; kill++) {
   if (kill > 0 && kill % 4 === 0) await wait(systemClock, DATABASE_REST_MS)
   const backMs = await killDatabase(crash)
   const found = await crash.settle()
-  if (found === null || found.length > 0) await stopAt(found ?? ['the switch ended with its database'])
-  say(`database killed ${kill + 1} of ${databaseKills}: approving again after ${Math.round(backMs)} ms`)
+  const ended = ['the switch ended with its database']
+  if (found === null || found.length > 0) await stopAt(found ?? ended)
+  const back = Math.round(backMs)
+  say(`database killed ${kill + 1} of ${databaseKills}: approving again after ${back} ms`)
 }
 for (let hang = 0; hang < Number(values.hangs); hang++) {
   const ms = 1_000 + crash.random.below(14_000)
@@ -79,5 +86,6 @@ for (let hang = 0; hang < Number(values.hangs); hang++) {
 const found = await crash.settle()
 if (found === null || found.length > 0) await stopAt(found ?? ['the switch is not there'])
 const least = Math.min(...points.map((point) => reached.get(point) ?? 0))
-say(`${crash.floor.items.length} transactions, the books agree; each of ${points.length} points reached ${least} times or more`)
+const sold = crash.floor.items.length
+say(`${sold} transactions, the books agree; each of ${points.length} points ${least} times or more`)
 await crash.close()
