@@ -124,6 +124,15 @@ export async function programFor(args: readonly string[]): Promise<Command> {
   return program
 }
 
+/**
+ * Errors whose message is made for people: mistakes in a configuration, each with file and line,
+ * and a start that cannot be had.
+ */
+function isPlainRefusal(error: unknown): error is Error {
+  if (!(error instanceof Error)) return false
+  return error.name === 'ConfigError' || (error as { code?: unknown }).code === 'start_failed'
+}
+
 /** Prints what went wrong as one line on stderr. @returns the exit code */
 function report(error: unknown, args: readonly string[]): number {
   if (error instanceof CommanderError) {
@@ -139,6 +148,10 @@ function report(error: unknown, args: readonly string[]): number {
   }
   if (error instanceof CommandFailed) {
     process.stderr.write(errorLine(error.message, error.next))
+    return EXIT.failed
+  }
+  if (isPlainRefusal(error)) {
+    process.stderr.write(`${error.message}\n`)
     return EXIT.failed
   }
   const text = error instanceof Error ? `${error.name}: ${error.message}` : 'unknown error'

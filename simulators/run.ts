@@ -192,7 +192,9 @@ function terminalOf(
     if (link === undefined || link.role !== 'terminals' || link.dialect !== dialect) continue
     return { terminal, address: link.listen }
   }
-  throw new Error(`the configuration has no ${dialect} terminal${id === undefined ? '' : ` ${id}`}`)
+  const known = config.terminals.map((terminal) => terminal.id).join(', ')
+  const wanted = id === undefined ? '' : ` ${id}`
+  throw new Error(`the configuration has no ${dialect} terminal${wanted}; it has ${known}`)
 }
 
 function terminalParts(outside: Outside, dialect: string, choice: TerminalChoice) {

@@ -19,6 +19,7 @@ import { Pkcs11Hsm } from '../hsm/pkcs11/pkcs11-hsm.ts'
 import type { Hsm } from '../hsm/port.ts'
 import { startOps, type Ops, type ProbeResult } from '../console/ops/http.ts'
 import type { Journal } from './journal/port.ts'
+import { markAsOurs } from './journal/one-switch.ts'
 import { PostgresJournal } from './journal/postgres.ts'
 import { FAULT_KINDS } from './codec/fault.ts'
 import type { ConnectionObserver } from './link/link.ts'
@@ -61,6 +62,7 @@ export async function startSwitch(options: SwitchOptions): Promise<RunningSwitch
       links: config.links.map((link) => link.name),
       faultKinds: FAULT_KINDS,
     })
+    undo.push(await ownDatabase(options.databaseUrl))
     const journal = new PostgresJournal({
       url: options.databaseUrl,
       clock: systemClock,
@@ -91,6 +93,18 @@ interface Ports {
   keys: KeyCache
   log: Log
   meters: Meters
+}
+
+/** Takes the database for this switch alone; gives what lets it go. */
+async function ownDatabase(url: string): Promise<() => Promise<void>> {
+  let release: (() => Promise<void>) | null
+  try {
+    release = await markAsOurs(url, systemClock)
+  } catch {
+    throw new StartFailed('the database does not answer; check SWITCHYARD_DATABASE_URL')
+  }
+  if (!release) throw new StartFailed('another switch runs on this database; end it first')
+  return release
 }
 
 async function openToken(options: SwitchOptions, keys: KeyCache, meters: Meters): Promise<Hsm> {

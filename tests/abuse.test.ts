@@ -168,6 +168,14 @@ t.test('a cut-over notice of CUPS is answered and changes no other message', asy
   stranger.end()
 })
 
+t.test('a second switch on the same database is refused: it would reverse what the first awaits', async (t) => {
+  t.equal(await world.command('run', '--config', world.configPath), 1)
+  const result = await pos.sale({
+    card: cardNamed('own-3'), amountMinor: 120, chip: true, withPin: true,
+  })
+  t.equal(result.code, '00', 'the first one is not disturbed')
+})
+
 t.test('after all of it the books agree', async (t) => {
   t.equal(String(await world.balance('receivable:visa')), await visaNet())
   const { rows } = await world.sql.query('SELECT * FROM ledger_imbalance')

@@ -19,10 +19,14 @@ export function register(program: Command): void {
   withExamples(command, ['switchyard run --config /etc/switchyard'])
 }
 
+/** Two signals closer than this are one, ms. */
+const SAME_SIGNAL_MS = 700
+
 async function run(options: { config?: string }): Promise<void> {
   const { crashAt, environment, loadConfig } = await import('../../config/load.ts')
   const { armCrashPoint } = await import('../../switch/runtime/crash-point.ts')
   const { startSwitch } = await import('../../switch/main.ts')
+  const { systemClock } = await import('../../switch/runtime/clock.ts')
   const { config, home, databaseUrl } = loadConfig(options.config ?? environment().configPath)
   if (crashAt() !== null && !(config.demonstration && armCrashPoint(crashAt()))) {
     throw new CommandFailed(
@@ -34,10 +38,15 @@ async function run(options: { config?: string }): Promise<void> {
     throw new CommandFailed('no database', 'set SWITCHYARD_DATABASE_URL, or use switchyard start')
   }
   const running = await startSwitch({ config, home, databaseUrl })
-  let stopping = false
+  let stoppingSinceMono = -1
   const end = (): void => {
-    if (stopping) process.exit(1)
-    stopping = true
+    const now = systemClock.monotonicMs()
+    if (stoppingSinceMono >= 0) {
+      // A launcher and a terminal may pass one Ctrl-C on twice; people need longer than this.
+      if (now - stoppingSinceMono >= SAME_SIGNAL_MS) process.exit(1)
+      return
+    }
+    stoppingSinceMono = now
     void running.stop().then(
       () => process.exit(0),
       () => process.exit(1),
