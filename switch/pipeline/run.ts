@@ -169,7 +169,7 @@ export class Pipeline implements LinkHandlers {
     } catch (error) {
       this.#context.observer.failed('flow', error)
       const unknown = isOutcomeUnknown(error)
-      txn.silent = unknown
+      txn.silent = unknown && txn.panToken !== null // keys and sign-ons are no money: asked again
       const open = txn.sentStan !== '' // an intent may stand that nobody else will conclude
       if ((unknown || open) && txn.kind !== 'reversal') this.#context.unsettled(txn)
       return refuse(txn, 'malfunction')
