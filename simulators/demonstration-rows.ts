@@ -79,39 +79,39 @@ export function money(minor: number): string {
   return (minor / 100).toFixed(2)
 }
 
-const HEADINGS = ['', 'step', 'from', 'to', 'what', 'result', 'RRN', 'ms', 'note'] as const
+const HEADINGS = ['', 'step', 'between', 'what', 'result', 'ms'] as const
+/** Where the second line of a row begins. */
+const INDENT = ' '.repeat(10)
 
 function cellsOf(row: DemonstrationRow): string[] {
-  return [
-    row.ok ? 'ok' : 'FAILED',
-    String(row.step),
-    row.from,
-    row.to,
-    row.what,
-    row.result,
-    row.rrn,
-    String(row.ms),
-    row.note,
-  ]
+  const between = `${row.from} > ${row.to}`
+  return [row.ok ? 'ok' : 'FAILED', String(row.step), between, row.what, row.result, String(row.ms)]
+}
+
+/** Reference number and note of a row; empty when it has neither. */
+function restOf(row: DemonstrationRow): string {
+  return [row.rrn === '' ? '' : `RRN ${row.rrn}`, row.note].filter((text) => text !== '').join('; ')
 }
 
 /** One row as one line, for a log as it happens. */
 export function rowLine(row: DemonstrationRow): string {
-  return cellsOf(row)
-    .filter((cell) => cell !== '')
-    .join('  ')
+  return [...cellsOf(row), restOf(row)].filter((cell) => cell !== '').join('  ')
 }
 
-/** All rows as a table for people. */
+/** All rows as a table for people, two lines a row, so that it fits 100 columns. */
 export function renderRows(rows: readonly DemonstrationRow[]): string {
-  const lines = [[...HEADINGS], ...rows.map(cellsOf)]
-  const widths = HEADINGS.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)))
-  return lines
-    .map((line) =>
-      line
-        .map((cell, column) => cell.padEnd(widths[column]!))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n')
+  const cells = rows.map(cellsOf)
+  const widths = HEADINGS.map((heading, column) => {
+    return Math.max(heading.length, ...cells.map((line) => (line[column] ?? '').length))
+  })
+  const lineOf = (line: readonly string[]): string => {
+    return line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()
+  }
+  const lines = [lineOf(HEADINGS)]
+  for (const [i, row] of rows.entries()) {
+    lines.push(lineOf(cells[i] ?? []))
+    const rest = restOf(row)
+    if (rest !== '') lines.push(INDENT + rest)
+  }
+  return lines.join('\n')
 }
