@@ -18,7 +18,7 @@ import type { Dialect } from './dialect.ts'
 import { FAULT_KINDS, Fault } from './fault.ts'
 import { bitmapVariant, fieldVariant } from './variant.ts'
 import { View } from './view.ts'
-import { walk, walkBeforeFault, walkUntilFault } from './walk.ts'
+import { walk, walkUntilFault } from './walk.ts'
 import { MessageWriter, splice } from './writer.ts'
 
 const COVERS = [
@@ -112,12 +112,10 @@ class Codec {
       expectSame(String(this.#fault.offset), String(offset), 'offset of a fault a second time')
     }
     const before = this.#other
-    walkBeforeFault(this.#dialect, frame, MARGIN, end, before, this.#fault)
+    walkUntilFault(this.#dialect, frame, MARGIN, end, before, this.#fault)
     const seen = this.#textsOf(before)
     expect(kind === 'trailing_bytes' || seen.every(([number]) => field !== 0 && number < field),
       'before a fault only fields that were read are shown')
-    walkUntilFault(this.#dialect, frame, MARGIN, end, before, this.#fault)
-    this.#textsOf(before)
     return `${kind} ${field}`
   }
 

@@ -73,27 +73,9 @@ export function walk(
 }
 
 /**
- * What can be read of a message that walk() refused: the view shows the fields before the one that
- * is wrong, so that a format error can be answered with the sender's own trace number. True when at
- * least the MTI was read. Not for the way of a good message.
- */
-export function walkBeforeFault(
-  dialect: Dialect, frame: Uint8Array, start: number, end: number, view: View, fault: Fault,
-): boolean {
-  view.reset()
-  view.frame = frame
-  view.dialect = dialect
-  view.headerStart = start
-  view.bodyStart = start
-  view.end = end
-  walkMessage(dialect, frame, start, end, view, fault)
-  if (fault.kind !== 'trailing_bytes') view.keepBefore(fault.field)
-  return view.mtiNumber > 0
-}
-
-/**
- * As walk(), for tools that explain a bad message: on a fault the view keeps the fields before the
- * one that is wrong (none when MTI or bitmaps are wrong already).
+ * As walk(), but on a fault the view keeps the fields before the one that is wrong (none when MTI
+ * or bitmaps are wrong already): for tools that explain a bad message, and so that a format error
+ * can be answered with the sender's own trace number. Not for the way of a good message.
  */
 export function walkUntilFault(
   dialect: Dialect, frame: Uint8Array, start: number, end: number, view: View, fault: Fault,
@@ -102,6 +84,7 @@ export function walkUntilFault(
   view.frame = frame
   view.dialect = dialect
   view.headerStart = start
+  view.bodyStart = start
   view.end = end
   if (walkMessage(dialect, frame, start, end, view, fault)) return true
   if (fault.kind !== 'trailing_bytes') view.keepBefore(fault.field)

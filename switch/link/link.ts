@@ -12,7 +12,7 @@
 import assert from 'node:assert/strict'
 import { Fault } from '../codec/fault.ts'
 import { View } from '../codec/view.ts'
-import { walk, walkBeforeFault } from '../codec/walk.ts'
+import { walk, walkUntilFault } from '../codec/walk.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { crashPoint } from '../runtime/crash-point.ts'
 import type { Random } from '../runtime/random.ts'
@@ -223,7 +223,7 @@ class PeerLink implements Link, LifecycleHost {
     const fault = this.#fault
     if (!walk(dialect, frame, envelopeBytes, frame.length, view, fault)) {
       const { kind, field, offset } = fault
-      walkBeforeFault(dialect, frame, envelopeBytes, frame.length, view, fault)
+      walkUntilFault(dialect, frame, envelopeBytes, frame.length, view, fault)
       this.#handlers.malformed(message, { kind, field, offset })
     } else if (dialect.header !== null && dialect.header.rejected(view.header())) {
       if (this.#mayAnswer(connection)) this.#rejectedByHeader(message)

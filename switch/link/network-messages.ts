@@ -6,6 +6,7 @@
  */
 import type { Dialect } from '../codec/dialect.ts'
 import type { View } from '../codec/view.ts'
+import { answerMti } from '../codec/mti.ts'
 import { MessageWriter } from '../codec/writer.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { LinkSettings } from './contract.ts'
@@ -163,13 +164,6 @@ export class NetworkMessages {
       return [Number(field), item] as const
     })
   }
-}
-
-/** 0800 to 0810; a repeat is answered like the first (digit 4 even), ISO 8583:1987 clause 4.1. */
-export function answerMti(requestMti: string): string {
-  const number = Number(requestMti)
-  const origin = number % 10
-  return String(number - (origin & 1) + 10).padStart(4, '0')
 }
 
 /** Two digits, as DE12 of 1993 has them. */

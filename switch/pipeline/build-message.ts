@@ -9,6 +9,7 @@
 
 import type { Meaning } from '../../config/meaning.ts'
 import type { Dialect } from '../codec/dialect.ts'
+import { answerMti } from '../codec/mti.ts'
 import { MessageWriter } from '../codec/writer.ts'
 import { isApproved, isReason, REASON_NAMES, type Reason } from '../reasons.ts'
 import { MESSAGE_BYTES_MAX } from '../limits.ts'
@@ -176,10 +177,4 @@ export function answerCodeOf(txn: Txn): string {
 
 function fillOf(table: Readonly<Record<string, string>>): Fill {
   return Object.entries(table).map(([field, name]) => [Number(field), itemNamed(name)] as const)
-}
-
-/** The answer's MTI: digit 3 plus one, and origin digit without the repeat (1987 rules). */
-export function answerMti(request: string): string {
-  const origin = Number(request[3])
-  return `${request[0]}${request[1]}${Number(request[2]) + 1}${origin - (origin % 2)}`
 }
